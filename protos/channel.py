@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ MAX_MESSAGE_BYTES = 16 << 20
 """Of one gRPC message in either direction."""
 
 Options = list[tuple[str, Any]]
+
+_HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
+_PORT = re.compile(r"[0-9]{1,5}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,8 +157,8 @@ def split_address(address: str) -> tuple[str, int]:
     """``host:port`` or ``[v6]:port``. Raises ValueError."""
     host, colon, port = address.rpartition(":")
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    well_formed = colon and bare and port.isascii() and port.isdigit()
-    if not well_formed or not 0 <= int(port) <= 65535 or (":" in bare and bare == host):
+    known_host = _HOST_NAME.fullmatch(bare) if bare == host else _version(bare) == 6
+    if not colon or not known_host or not _PORT.fullmatch(port) or int(port) > 65535:
         raise ValueError(f"address {address!r} is not host:port (IPv6: [host]:port)")
     return bare, int(port)
 
