@@ -31,7 +31,7 @@ IMAGE_FORMAT_RAW: ImageFormat
 IMAGE_FORMAT_QCOW2: ImageFormat
 
 class Image(_message.Message):
-    __slots__ = ("id", "name", "description", "state", "format", "size_bytes", "virtual_size_bytes", "sha256", "owner", "replica_ids", "vm_count", "error", "revision", "create_time_ms", "labels")
+    __slots__ = ("id", "name", "description", "state", "format", "size_bytes", "virtual_size_bytes", "sha256", "owner", "replica_ids", "vm_count", "error", "revision", "create_time_ms", "labels", "copies_wanted")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -54,6 +54,7 @@ class Image(_message.Message):
     REVISION_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_MS_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
+    COPIES_WANTED_FIELD_NUMBER: _ClassVar[int]
     id: int
     name: str
     description: str
@@ -69,7 +70,8 @@ class Image(_message.Message):
     revision: int
     create_time_ms: int
     labels: _containers.ScalarMap[str, str]
-    def __init__(self, id: _Optional[int] = ..., name: _Optional[str] = ..., description: _Optional[str] = ..., state: _Optional[_Union[ImageState, str]] = ..., format: _Optional[_Union[ImageFormat, str]] = ..., size_bytes: _Optional[int] = ..., virtual_size_bytes: _Optional[int] = ..., sha256: _Optional[str] = ..., owner: _Optional[str] = ..., replica_ids: _Optional[_Iterable[str]] = ..., vm_count: _Optional[int] = ..., error: _Optional[str] = ..., revision: _Optional[int] = ..., create_time_ms: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    copies_wanted: int
+    def __init__(self, id: _Optional[int] = ..., name: _Optional[str] = ..., description: _Optional[str] = ..., state: _Optional[_Union[ImageState, str]] = ..., format: _Optional[_Union[ImageFormat, str]] = ..., size_bytes: _Optional[int] = ..., virtual_size_bytes: _Optional[int] = ..., sha256: _Optional[str] = ..., owner: _Optional[str] = ..., replica_ids: _Optional[_Iterable[str]] = ..., vm_count: _Optional[int] = ..., error: _Optional[str] = ..., revision: _Optional[int] = ..., create_time_ms: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., copies_wanted: _Optional[int] = ...) -> None: ...
 
 class UploadImageRequest(_message.Message):
     __slots__ = ("header", "chunk")
