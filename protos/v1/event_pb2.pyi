@@ -63,7 +63,9 @@ class WatchEventsRequest(_message.Message):
     def __init__(self, after_revision: _Optional[int] = ..., noun: _Optional[str] = ..., object_id: _Optional[int] = ...) -> None: ...
 
 class WatchEventsResponse(_message.Message):
-    __slots__ = ("event",)
+    __slots__ = ("event", "revision")
     EVENT_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
     event: Event
-    def __init__(self, event: _Optional[_Union[Event, _Mapping]] = ...) -> None: ...
+    revision: int
+    def __init__(self, event: _Optional[_Union[Event, _Mapping]] = ..., revision: _Optional[int] = ...) -> None: ...
