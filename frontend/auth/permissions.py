@@ -35,8 +35,8 @@ _METHODS: Final[dict[str, dict[str, Who]]] = {
         "UpdateCluster": Who.ADMINS,
         "DeleteCluster": Who.ADMINS,
     },
-    # The audit trail tells what everybody did; users watch their VMs with WatchVms.
-    "EventService": {"ListEvents": Who.ADMINS, "WatchEvents": Who.ADMINS},
+    # Users get the events of what is theirs.
+    "EventService": {"ListEvents": Who.USERS, "WatchEvents": Who.USERS},
     "HostService": {
         "GetHost": Who.USERS,
         "ListHosts": Who.USERS,
