@@ -1,0 +1,114 @@
+"""
+Finds out whether KVM is good for anything here.
+
+/dev/kvm that opens proves little: under some nested hypervisors guests hang or crawl behind it.
+So a tiny guest is booted from a disk, sleeps through a few timer interrupts and leaves, once
+under TCG, which always works, and once under KVM, which must not be much slower.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+QEMU = "qemu-system-x86_64"
+DEVICE = Path("/dev/kvm")
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+_EXIT_VALUE = 0x31
+# sti; mov cx, 5; again: hlt; loop again; mov al, _EXIT_VALUE; out 0xf4, al; stop: hlt; jmp stop
+_PROGRAM = bytes(
+    [0xFB, 0xB9, 5, 0, 0xF4, 0xE2, 0xFD, 0xB0, _EXIT_VALUE, 0xE6, 0xF4, 0xF4, 0xEB, 0xFD]
+)
+_EXIT_STATUS = (_EXIT_VALUE << 1) | 1
+"""What isa-debug-exit makes of it."""
+
+_DISK_BYTES = 1 << 20
+_TCG_TIMEOUT_S = 20.0
+_KVM_EXTRA_S = 1.0
+"""KVM may take this much longer than TCG: room for a busy machine, not for a hang."""
+
+
+@dataclass(frozen=True, slots=True)
+class KvmCheck:
+    """The verdict; *detail* says why KVM is not used and is empty where it is."""
+
+    usable: bool
+    detail: str = ""
+
+
+def check(cache: Path | None = None) -> KvmCheck:
+    """
+    Blocking, some seconds at worst; at once when *cache* holds this boot's verdict.
+
+    The verdict holds until the machine boots again: modules and firmware settings decide it.
+    """
+    boot_id = BOOT_ID.read_text().strip()
+    known = _cached(cache, boot_id)
+    if known is not None:
+        return known
+    verdict = _check()
+    if cache is not None:
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        draft = cache.with_suffix(f".{os.getpid()}.new")
+        draft.write_text(json.dumps({"boot_id": boot_id} | asdict(verdict)))
+        os.replace(draft, cache)
+    return verdict
+
+
+def _cached(cache: Path | None, boot_id: str) -> KvmCheck | None:
+    if cache is None:
+        return None
+    try:
+        row = json.loads(cache.read_text())
+        if row["boot_id"] == boot_id:
+            return KvmCheck(bool(row["usable"]), str(row["detail"]))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return None
+
+
+def _check() -> KvmCheck:
+    if not DEVICE.exists():
+        return KvmCheck(False, f"{DEVICE} is missing: no KVM module, or virtualization is off")
+    if not os.access(DEVICE, os.R_OK | os.W_OK):
+        return KvmCheck(False, f"{DEVICE} cannot be opened: run the agent as root")
+    with tempfile.TemporaryDirectory(prefix="skyraft-kvm-") as directory:
+        disk = Path(directory) / "disk"
+        disk.write_bytes((_PROGRAM.ljust(510, b"\0") + b"\x55\xaa").ljust(_DISK_BYTES, b"\0"))
+        tcg_s, problem = _run("tcg", disk, _TCG_TIMEOUT_S)
+        if problem:
+            return KvmCheck(False, f"the test guest fails even without KVM: {problem}")
+        limit_s = 2 * tcg_s + _KVM_EXTRA_S
+        _, problem = _run("kvm", disk, limit_s)
+    if problem:
+        return KvmCheck(False, f"{problem} under KVM; without KVM it took {tcg_s:.1f} s")
+    return KvmCheck(True)
+
+
+def _run(accelerator: str, disk: Path, timeout_s: float) -> tuple[float, str]:
+    """Seconds it took, and what went wrong (empty: nothing)."""
+    command = [
+        *(QEMU, "-accel", accelerator, "-M", "q35", "-m", "64", "-display", "none"),
+        *("-nodefaults", "-no-user-config", "-device", "isa-debug-exit,iobase=0xf4,iosize=4"),
+        *("-drive", f"file={disk},format=raw,if=none,id=disk,readonly=on"),
+        *("-device", "virtio-blk-pci,drive=disk,bootindex=0"),
+    ]
+    begin = time.monotonic()
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=timeout_s, check=False
+        )
+    except FileNotFoundError:
+        return 0.0, f"{QEMU} is not installed"
+    except subprocess.TimeoutExpired:
+        return timeout_s, f"the test guest did not finish in {timeout_s:.1f} s"
+    if done.returncode != _EXIT_STATUS:
+        said = done.stderr.strip().splitlines()
+        return 0.0, f"the test guest did not run: {said[-1] if said else done.returncode}"
+    return time.monotonic() - begin, ""
