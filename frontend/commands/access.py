@@ -1,7 +1,8 @@
 """Who may touch what, checked once more where the state changes.
 
 The API decides first (frontend/auth); this is the second lock on the same door, and the only one
-that knows owners. To everyone but admins an object of somebody else does not exist.
+that knows owners. To everyone but admins the VM of somebody else does not exist. Templates and images
+are a catalogue: every user may see and use them, their owners and admins change them.
 """
 
 from __future__ import annotations
@@ -41,6 +42,19 @@ def owned(
     """*record* if it exists and the actor may see it."""
     if record is None or not (record.owner == cmd.actor or cmd.admin or is_internal(cmd.actor)):
         raise not_found(noun, object_id, field)
+    return record
+
+
+def changeable(cmd: Command, record: OwnedT | None, noun: str, object_id: int) -> OwnedT:
+    """*record* of a noun that every user may see and use, if the actor may also change it."""
+    if record is None:
+        raise not_found(noun, object_id)
+    if record.owner != cmd.actor and not cmd.admin and not is_internal(cmd.actor):
+        raise Rejected(
+            "permission_denied",
+            f"{noun} {object_id} belongs to {record.owner}: only its owner or an admin changes it",
+            "id",
+        )
     return record
 
 

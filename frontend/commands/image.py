@@ -98,7 +98,7 @@ def update(txn: Txn, cmd: Command, index: int) -> bytes:
     request = cmd.update_image
     new = request.image
     paths = request.update_mask.paths
-    image = access.owned(cmd, images.get(txn, new.id), "image", new.id)
+    image = access.changeable(cmd, images.get(txn, new.id), "image", new.id)
     access.expect_revision(image, "image", request.expected_revision)
     edits.check_mask(paths, _ALLOWED, Image)
     old_name = image.name
@@ -113,7 +113,7 @@ def update(txn: Txn, cmd: Command, index: int) -> bytes:
 
 def delete(txn: Txn, cmd: Command, index: int) -> bytes:
     request = cmd.delete_image
-    image = access.owned(cmd, images.get(txn, request.id), "image", request.id)
+    image = access.changeable(cmd, images.get(txn, request.id), "image", request.id)
     access.expect_revision(image, "image", request.expected_revision)
     if image.vm_count:
         user = next(vms.ids_of_image(txn, image.id))

@@ -31,7 +31,7 @@ def create(txn: Txn, cmd: Command, index: int) -> bytes:
     for check in _CHECKS.values():
         check(template)
     edits.claim_name(txn, "template", template.name)
-    _check_images(txn, cmd, template)
+    _check_images(txn, template)
 
     template.id = counters.take(txn, "template")
     template.owner = cmd.actor
@@ -45,7 +45,7 @@ def update(txn: Txn, cmd: Command, index: int) -> bytes:
     request = cmd.update_template
     new = request.template
     paths = request.update_mask.paths
-    template = access.owned(cmd, templates.get(txn, new.id), "template", new.id)
+    template = access.changeable(cmd, templates.get(txn, new.id), "template", new.id)
     access.expect_revision(template, "template", request.expected_revision)
     edits.check_mask(paths, _CHECKS, Template)
     for path in paths:
@@ -53,7 +53,7 @@ def update(txn: Txn, cmd: Command, index: int) -> bytes:
     old_name = template.name
     edits.take_over(template, new, paths)
     if "disks" in paths:
-        _check_images(txn, cmd, template)
+        _check_images(txn, template)
     edits.rename(txn, "template", template.id, old_name, template.name)
 
     template.revision = index
@@ -63,7 +63,7 @@ def update(txn: Txn, cmd: Command, index: int) -> bytes:
 
 def delete(txn: Txn, cmd: Command, index: int) -> bytes:
     request = cmd.delete_template
-    template = access.owned(cmd, templates.get(txn, request.id), "template", request.id)
+    template = access.changeable(cmd, templates.get(txn, request.id), "template", request.id)
     access.expect_revision(template, "template", request.expected_revision)
     templates.delete(txn, template.id)
     _NAME.delete(txn, template.name)
@@ -71,12 +71,12 @@ def delete(txn: Txn, cmd: Command, index: int) -> bytes:
     return b""
 
 
-def _check_images(txn: ReadTxn, cmd: Command, template: Template) -> None:
-    """Its images exist, its owner-to-be may see them, no disk is smaller than its image."""
+def _check_images(txn: ReadTxn, template: Template) -> None:
+    """Its images exist, and no disk is smaller than its image."""
     for position, disk in enumerate(template.disks):
         field = f"template.disks[{position}]"
         found = images.get(txn, disk.image_id)
-        image = access.owned(cmd, found, "image", disk.image_id, f"{field}.image_id")
+        image = access.existing(found, "image", disk.image_id, f"{field}.image_id")
         if disk.size_bytes and disk.size_bytes < image.virtual_size_bytes:
             raise invalid(
                 f"{field}.size_bytes",

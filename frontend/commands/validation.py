@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError, ip_address
 
 from frontend.errors import Rejected
+from protos.identity import USER, Identity
 from protos.v1.cluster_pb2 import Network
 from protos.v1.template_pb2 import TemplateDisk
 
@@ -40,7 +41,6 @@ _SSH_KEY = re.compile(
 )
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _BRIDGE = re.compile(r"[a-z][a-z0-9_.-]{0,14}")
-_USER = re.compile(r"[a-z0-9](?:[a-z0-9._@-]{0,62}[a-z0-9])?")
 
 
 def invalid(field: str, detail: str) -> Rejected:
@@ -128,8 +128,10 @@ def sha256(value: str, field: str) -> None:
 
 
 def user(value: str, field: str = "user") -> None:
-    if not _USER.fullmatch(value):
-        raise invalid(field, "up to 64 of a-z, 0-9 and ._@- inside")
+    try:
+        Identity("0" * 32, USER, value)
+    except ValueError as error:
+        raise invalid(field, str(error)) from None
 
 
 def ttl_seconds(value: int) -> None:

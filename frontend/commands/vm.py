@@ -26,7 +26,7 @@ def create(txn: Txn, cmd: Command, index: int) -> bytes:
     request = cmd.create_vm
     _check_request(request)
     found = templates.get(txn, request.template_id)
-    template = access.owned(cmd, found, "template", request.template_id, "template_id")
+    template = access.existing(found, "template", request.template_id, "template_id")
     cluster = _cluster(txn, request)
     bases = _base_images(txn, template)
 
