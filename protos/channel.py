@@ -63,38 +63,42 @@ class Credentials:
 
 
 def open_channel(
-    addresses: Sequence[str], credentials: Credentials, options: Options | None = None
+    addresses: Sequence[str], credentials: Credentials, *, spread: bool = True
 ) -> grpc.Channel:
     """A channel over all *addresses* (``host:port``; at least one). Connects on first use.
 
+    *spread* keeps a connection to every replica and takes them in turn; without it one replica
+    at a time is used, which suits clients that are many, such as host agents.
     Raises ValueError for a malformed address, OSError when no name can be resolved."""
     return grpc.secure_channel(
-        target(addresses), credentials.channel_credentials(), client_options() + (options or [])
+        target(addresses), credentials.channel_credentials(), client_options(spread=spread)
     )
 
 
 def open_aio_channel(
-    addresses: Sequence[str], credentials: Credentials, options: Options | None = None
+    addresses: Sequence[str], credentials: Credentials, *, spread: bool = True
 ) -> grpc.aio.Channel:
     """The same for asyncio. Names are resolved in the caller's thread when several are given."""
     return grpc.aio.secure_channel(
-        target(addresses), credentials.channel_credentials(), client_options() + (options or [])
+        target(addresses), credentials.channel_credentials(), client_options(spread=spread)
     )
 
 
-def client_options() -> Options:
+def client_options(*, spread: bool = True) -> Options:
     return [
         ("grpc.ssl_target_name_override", REPLICA_SERVER_NAME),
-        ("grpc.service_config", json.dumps(SERVICE_CONFIG)),
+        ("grpc.service_config", json.dumps(service_config(spread=spread))),
         ("grpc.enable_retries", 1),
         # A replica that comes back is used again within about a second.
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 1000),
         # Despite its name: how long one attempt to connect may take.
         ("grpc.min_reconnect_backoff_ms", 1000),
-        # Finds a peer that vanished without a FIN; the timeout is also TCP_USER_TIMEOUT.
-        ("grpc.keepalive_time_ms", 5000),
+        # Finds a replica that hangs or whose machine is gone, while calls wait for it. The
+        # keep-alive timeout is TCP_USER_TIMEOUT; unanswered pings have a timeout of their own.
+        ("grpc.keepalive_time_ms", 3000),
         ("grpc.keepalive_timeout_ms", 2000),
+        ("grpc.http2.ping_timeout_ms", 2000),
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
@@ -106,32 +110,36 @@ def server_options() -> Options:
     return [
         # Two replicas on one port would share connections silently: fail to bind instead.
         ("grpc.so_reuseport", 0),
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", 2000),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", 1000),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.keepalive_time_ms", 10000),
         ("grpc.keepalive_timeout_ms", 5000),
+        ("grpc.http2.ping_timeout_ms", 5000),
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ]
 
 
-SERVICE_CONFIG = {
-    # round_robin keeps a connection to every replica, so nothing is dialled when one dies.
-    "loadBalancingConfig": [{"round_robin": {}}],
-    "methodConfig": [
-        {
-            "name": [{}],
-            # Safe for mutations too: each carries a request_id and is done once.
-            "retryPolicy": {
-                "maxAttempts": 5,
-                "initialBackoff": "0.02s",
-                "maxBackoff": "0.5s",
-                "backoffMultiplier": 3,
-                "retryableStatusCodes": ["UNAVAILABLE"],
-            },
-        }
-    ],
-}
+def service_config(*, spread: bool) -> dict[str, Any]:
+    """How calls are spread and retried, as gRPC's service config."""
+    # round_robin keeps its connections, so nothing is dialled when a replica dies.
+    one_at_a_time = {"pick_first": {"shuffleAddressList": True}}
+    return {
+        "loadBalancingConfig": [{"round_robin": {}} if spread else one_at_a_time],
+        "methodConfig": [
+            {
+                "name": [{}],
+                # Safe for mutations too: each carries a request_id and is done once.
+                "retryPolicy": {
+                    "maxAttempts": 5,
+                    "initialBackoff": "0.02s",
+                    "maxBackoff": "0.5s",
+                    "backoffMultiplier": 3,
+                    "retryableStatusCodes": ["UNAVAILABLE"],
+                },
+            }
+        ],
+    }
 
 
 def target(addresses: Sequence[str]) -> str:
