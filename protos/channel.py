@@ -180,15 +180,15 @@ def _version(host: str) -> int | None:
 
 def _resolved(pairs: list[tuple[str, int]]) -> list[tuple[str, int]]:
     numeric: dict[tuple[str, int], None] = {}
-    failure: OSError | None = None
+    failures = []
     for host, port in pairs:
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except OSError as error:
-            failure = OSError(f"cannot resolve {host}: {error}")
+            failures.append(f"cannot resolve {host}: {error.strerror}")
             continue
         for *_, place in found:
             numeric[(str(place[0]), port)] = None
-    if not numeric and failure is not None:
-        raise failure
+    if not numeric:
+        raise OSError("; ".join(failures))
     return list(numeric)
