@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import subprocess
+import os
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
 TOP_FOLDERS = ("protos", "raft", "storage", "hostagent", "frontend")
 CODE_FOLDERS = (*TOP_FOLDERS, "bench")
+MADE = {"__pycache__", "node_modules", "build", "dist"}
 
 
 def tracked(*suffixes: str) -> list[Path]:
-    """Files that git tracks or that are new and not ignored, relative to the root, sorted."""
-    listed = subprocess.run(
-        ["git", "-C", str(ROOT), "ls-files", "-co", "--exclude-standard", "-z"],
-        capture_output=True,
-        check=True,
-        text=True,
-    )
-    paths = {Path(name) for name in listed.stdout.split("\0") if name.endswith(suffixes)}
-    return sorted(path for path in paths if (ROOT / path).is_file())
+    """The repository's files, relative to the root, sorted; what tools made is left out.
+
+    Found by walking, not by asking git: a copy without .git has to hold to the rules too."""
+    found = []
+    for folder, folders, names in os.walk(ROOT):
+        folders[:] = [name for name in folders if not made_by_tools(name)]
+        found += [Path(folder, name) for name in names if name.endswith(suffixes)]
+    return sorted(path.relative_to(ROOT) for path in found)
+
+
+def made_by_tools(folder: str) -> bool:
+    return folder.startswith(".") or folder in MADE or folder.endswith(".egg-info")
 
 
 def python_files(*folders: str) -> list[Path]:
