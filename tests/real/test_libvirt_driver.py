@@ -1,0 +1,194 @@
+"""The libvirt driver on a real libvirtd, healthy, killed and hung."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hostagent.drivers.base import DiskSpec, Driver, DriverError, GuestSpec, Power
+from hostagent.drivers.libvirt import LibvirtDriver
+from hostagent.drivers.libvirt_link import Timeouts
+from tests.hostagent.driver_contract import Bench, DriverContract, Scenario
+from tests.real.conftest import PrivateLibvirtd
+
+pytestmark = pytest.mark.real
+
+CLUSTER_ID = "5" * 32
+VM = 3
+
+
+@pytest.fixture
+def bench(libvirtd: PrivateLibvirtd) -> Bench:
+    disk = libvirtd.directory / "disk.qcow2"
+    command = ["qemu-img", "create", "-q", "-f", "qcow2", str(disk), "1M"]
+    subprocess.run(command, check=True)
+    spec = GuestSpec(
+        vm_id=VM,
+        epoch=1,
+        name="web \x1b[31m & <friends>",
+        vcpu=1,
+        memory_mib=32,
+        disks=(DiskSpec(path=str(disk), format="qcow2"),),
+    )
+    return Bench(run=lambda scenario: play(libvirtd, scenario), spec=spec)
+
+
+def play(libvirtd: PrivateLibvirtd, scenario: Scenario, timeouts: Timeouts | None = None) -> None:
+    async def whole() -> None:
+        driver = LibvirtDriver(
+            uri=libvirtd.uri,
+            cluster_id=CLUSTER_ID,
+            directory=libvirtd.directory,
+            kvm_cache=Path("/run/skyraft-tests-kvm.json"),
+            timeouts=timeouts,
+        )
+        try:
+            await scenario(driver)
+        finally:
+            await driver.close()
+
+    asyncio.run(whole())
+
+
+class TestLibvirtDriver(DriverContract):
+    pass
+
+
+def test_killed_libvirtd_is_named_and_work_goes_on_after_its_restart(
+    libvirtd: PrivateLibvirtd, bench: Bench
+) -> None:
+    async def scenario(driver: Driver) -> None:
+        await driver.define(bench.spec)
+        await driver.start(VM)
+        pid = libvirtd.guest_pid("skyraft-3")
+        libvirtd.kill()
+        with pytest.raises(DriverError, match=r"libvirtd.*systemctl status libvirtd"):
+            await driver.power(VM)
+        libvirtd.start()
+        assert await driver.power(VM) is Power.ON
+        assert libvirtd.guest_pid("skyraft-3") == pid
+        await driver.stop(VM, grace_s=0)
+        assert await driver.power(VM) is Power.OFF
+
+    play(libvirtd, scenario)
+
+
+def test_hung_libvirtd_times_out_and_work_goes_on_after_it(
+    libvirtd: PrivateLibvirtd, bench: Bench
+) -> None:
+    async def scenario(driver: Driver) -> None:
+        await driver.define(bench.spec)
+        libvirtd.signal(signal.SIGSTOP)
+        with pytest.raises(DriverError, match=r"start guest 3.*did not answer within 1 s; see"):
+            await driver.start(VM)
+        with pytest.raises(DriverError, match="did not answer within 1 s"):
+            await driver.power(VM)
+        libvirtd.signal(signal.SIGCONT)
+        await driver.start(VM)
+        assert await driver.power(VM) is Power.ON
+
+    limits = Timeouts(connect_s=1, query_s=1, change_s=1, memory_s=1)
+    play(libvirtd, scenario, limits)
+
+
+def test_libvirtd_that_hangs_under_a_running_call_does_not_block_the_agents_end(
+    libvirtd: PrivateLibvirtd, bench: Bench
+) -> None:
+    async def scenario(driver: Driver) -> None:
+        await driver.define(bench.spec)
+        libvirtd.signal(signal.SIGSTOP)
+        with pytest.raises(DriverError, match="did not answer"):
+            await driver.power(VM)
+
+    play(libvirtd, scenario, Timeouts(connect_s=1, query_s=1))
+
+
+async def _next_power(driver: Driver, act: Callable[[], object], wanted: Power) -> None:
+    """*act* runs once events flow; returns when the wanted one comes."""
+    acted = False
+    async with asyncio.timeout(30):
+        async for change in driver.events():
+            if not acted:
+                acted = True
+                await asyncio.to_thread(act)
+            elif change.power is wanted:
+                return
+
+
+def test_killed_qemu_is_told_as_a_crash(libvirtd: PrivateLibvirtd, bench: Bench) -> None:
+    async def scenario(driver: Driver) -> None:
+        await driver.define(bench.spec)
+        await driver.start(VM)
+        pid = libvirtd.guest_pid("skyraft-3")
+        await _next_power(driver, lambda: os.kill(pid, signal.SIGKILL), Power.CRASHED)
+        await driver.start(VM)
+        assert await driver.power(VM) is Power.ON
+
+    play(libvirtd, scenario)
+
+
+def test_change_while_libvirtd_was_away_is_told_when_it_is_back(
+    libvirtd: PrivateLibvirtd, bench: Bench
+) -> None:
+    def lose_guest_and_daemon() -> None:
+        pid = libvirtd.guest_pid("skyraft-3")
+        libvirtd.kill()
+        os.kill(pid, signal.SIGKILL)
+        libvirtd.start()
+
+    async def scenario(driver: Driver) -> None:
+        await driver.define(bench.spec)
+        await driver.start(VM)
+        await _next_power(driver, lose_guest_and_daemon, Power.CRASHED)
+
+    play(libvirtd, scenario)
+
+
+def test_guests_of_others_are_listed_and_never_touched(
+    libvirtd: PrivateLibvirtd, bench: Bench
+) -> None:
+    def define(name: str, metadata: str = "") -> None:
+        path = libvirtd.directory / f"{name}.xml"
+        path.write_text(
+            f"<domain type='qemu'><name>{name}</name><memory>32768</memory>{metadata}"
+            "<os><type arch='x86_64'>hvm</type></os></domain>"
+        )
+        libvirtd.run("virsh", "define", str(path))
+
+    stranger = (
+        "<metadata><skyraft:guest xmlns:skyraft='urn:skyraft:guest:1' vm_id='9' epoch='1' "
+        f"cluster_id='{'a' * 32}'/></metadata>"
+    )
+
+    async def scenario(driver: Driver) -> None:
+        define("legacy-db")
+        define("skyraft-3")
+        define("skyraft-9", stranger)
+        assert await driver.unknown_guests() == ["legacy-db", "skyraft-3", "skyraft-9"]
+        assert await driver.guests() == []
+        for act in (driver.define(bench.spec), driver.undefine(VM), driver.start(VM)):
+            with pytest.raises(DriverError, match="skyraft-3 is on this host that is not this"):
+                await act
+        assert "skyraft-3" in libvirtd.run("virsh", "list", "--all", "--name")
+
+    play(libvirtd, scenario)
+
+
+def test_console_keeps_what_earlier_starts_wrote(libvirtd: PrivateLibvirtd, bench: Bench) -> None:
+    """The contract's tail over a log that virtlogd moved on."""
+
+    async def scenario(driver: Driver) -> None:
+        await driver.define(bench.spec)
+        consoles = libvirtd.directory / "consoles"
+        (consoles / "3.log.0").write_bytes(b"old\n")
+        (consoles / "3.log").write_bytes(b"new\n")
+        assert await driver.console_tail(VM, 100) == b"old\nnew\n"
+        assert await driver.console_tail(VM, 6) == b"d\nnew\n"
+
+    play(libvirtd, scenario)
