@@ -1,8 +1,8 @@
 """Who may touch what, checked once more where the state changes.
 
 The API decides first (frontend/auth); this is the second lock on the same door, and the only one
-that knows owners. To everyone but admins the VM of somebody else does not exist. Templates and images
-are a catalogue: every user may see and use them, their owners and admins change them.
+that knows owners. To everyone but admins the VM of somebody else does not exist. Templates and
+images are a catalogue: every user may see and use them, their owners and admins change them.
 """
 
 from __future__ import annotations
