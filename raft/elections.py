@@ -169,7 +169,7 @@ class Elections:
         )
         if granted:
             if not engine.voted_for:
-                engine.vote(peer)
+                engine.set_term(engine.term, peer)
             engine.rearm()
         elif engine.state == CANDIDATE and frame.term == engine.term:
             # A split vote: neither waits for a whole election timeout.
@@ -243,12 +243,15 @@ class Transfer:
             self._end(took_over, "" if took_over else f"replica {engine.leader_id} leads instead")
         elif now > self._deadline:
             self._end(False, f"replica {self.target} did not take over in time")
-        elif engine.state == LEADER and engine.replication.has_all(self.target):
-            if now - self._asked_at >= engine.settings.heartbeat_s:
-                self._asked_at = now
-                frame = engine.frame()
-                frame.timeout_now.CopyFrom(TimeoutNow())
-                engine.send_now(self.target, frame)
+        elif (
+            engine.state == LEADER
+            and engine.replication.has_all(self.target)
+            and now - self._asked_at >= engine.settings.heartbeat_s
+        ):
+            self._asked_at = now
+            frame = engine.frame()
+            frame.timeout_now.CopyFrom(TimeoutNow())
+            engine.send_now(self.target, frame)
 
     def _end(self, ok: bool, detail: str) -> None:
         done, self._done, self.target = self._done, None, ""

@@ -10,17 +10,16 @@ import math
 import os
 import threading
 from collections.abc import Callable
-from types import TracebackType
+from typing import Any
 
-import lmdb
-from pysyncobj import SyncObjConf
 from pysyncobj.poller import POLL_EVENT_TYPE
 
 import raft.internals as internals
 from protos.v1.raft_pb2 import AppendReply, RaftFrame
 from raft.clock import Clock, MonotonicClock
+from raft.core import Core
 from raft.elections import Elections, Transfer
-from raft.guard import InvariantBroken
+from raft.halt import HaltOnError
 from raft.interfaces import (
     Done,
     Outcome,
@@ -32,7 +31,7 @@ from raft.interfaces import (
     Status,
     Transport,
 )
-from raft.internals import FOLLOWER, LEADER, Bridge, LogView, Peer, TickPoller
+from raft.internals import FOLLOWER, LEADER, TickPoller
 from raft.journal import Journal
 from raft.proposals import Pending, Proposals
 from raft.reads import ReadDone, Reads
@@ -48,7 +47,7 @@ _WAIT_MAX_S = 0.1
 _ROLES = {0: Role.FOLLOWER, 1: Role.CANDIDATE, 2: Role.LEADER}
 
 
-class Engine(internals.impl.SyncObj):  # type: ignore[misc]
+class Engine(Core):
     """Durability: a tick's log, term, vote, applied index and state are one commit, made before
     any acknowledgement or vote that depends on it leaves. Whatever goes wrong halts the engine;
     a halted engine answers everything with failure until the process is started again."""
@@ -66,11 +65,7 @@ class Engine(internals.impl.SyncObj):  # type: ignore[misc]
 
         Raises raft.internals.Incompatible if another PySyncObj is installed."""
         internals.check_module()
-        self.settings, self.journal, self.machine = settings, journal, machine
-        self.clock: Clock = clock or MonotonicClock()
-        self.me = settings.replica_id
-        self.peers = tuple(sorted(settings.peers))
-        self.voters = len(self.peers) + 1
+        self.machine = machine
         self.stats = Stats()
         self.halted = ""
         self.on_commit: list[Callable[[int], None]] = []
@@ -84,14 +79,18 @@ class Engine(internals.impl.SyncObj):  # type: ignore[misc]
         self._due = math.inf
         self._outbox: list[tuple[str, RaftFrame]] = []
         self._dirty_since: float | None = None
-        self._edge = _HaltOnError(self)
-        self._nodes = {peer: Peer(peer) for peer in self.peers}
-        self._view = LogView(journal)
+        self._edge = HaltOnError(self.halt)
         self._role_told = (Role.FOLLOWER, -1)
+        super().__init__(settings, journal, clock or MonotonicClock())
         self.elections, self.transfers = Elections(self), Transfer(self)
         self.reads, self.proposals = Reads(self), Proposals(self)
         self.replication = Replication(self)
-        self._construct()
+        self.elections.last_heard = self._polled_at = self.clock.now()
+        self._poller: Poller = TickPoller(self._poller, self._wait_s)
+        self._eventfd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._awake = self._stopping = False
+        self._poller.subscribe(self._eventfd, self._on_wake, POLL_EVENT_TYPE.READ)
+        self._thread: threading.Thread | None = None
         self.transport: Transport = transport(self._poller) if callable(transport) else transport
         self.transport.set_handler(self.on_frame, self._on_up, self._on_down)
         self._handlers: dict[str, Callable[[str, RaftFrame], None]] = {
@@ -107,34 +106,6 @@ class Engine(internals.impl.SyncObj):  # type: ignore[misc]
             "vote_reply": self.elections.on_vote_reply,
             "timeout_now": self.elections.on_timeout_now,
         }
-
-    def _construct(self) -> None:
-        settings = self.settings
-        internals.install_clock(self.clock)
-        conf = SyncObjConf(
-            autoTick=False,
-            useFork=False,
-            appendEntriesUseBatch=True,
-            raftMinTimeout=settings.election_timeout_min_s,
-            raftMaxTimeout=settings.election_timeout_max_s,
-            appendEntriesPeriod=settings.heartbeat_s,
-            leaderFallbackTimeout=settings.election_timeout_max_s,
-            connectionTimeout=10 * settings.election_timeout_max_s,
-            onStateChanged=self._on_state_changed,
-        )
-        bridge = Bridge(self.elections.request_vote)
-        super().__init__(
-            Peer(self.me), list(self._nodes.values()), conf, nodeClass=Peer, transport=bridge
-        )
-        internals.check_instance(self)
-        # State and log are one transaction, so the applied index is exact.
-        self._SyncObj__raftLastApplied = self.journal.applied
-        self.elections.last_heard = self._polled_at = self.clock.now()
-        self._poller = TickPoller(self._poller, self._wait_s)
-        self._eventfd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._awake = self._stopping = False
-        self._poller.subscribe(self._eventfd, self._on_wake, POLL_EVENT_TYPE.READ)
-        self._thread: threading.Thread | None = None
 
     # --- for everybody -------------------------------------------------------------------------
 
@@ -194,70 +165,6 @@ class Engine(internals.impl.SyncObj):  # type: ignore[misc]
     def role(self) -> Role:
         return Role.HALTED if self.halted else _ROLES[self.state]
 
-    # --- PySyncObj's fields, by our names ------------------------------------------------------
-
-    @property
-    def state(self) -> int:
-        return self._SyncObj__raftState  # type: ignore[no-any-return]
-
-    @property
-    def term(self) -> int:
-        return self._SyncObj__raftCurrentTerm  # type: ignore[no-any-return]
-
-    @property
-    def voted_for(self) -> str:
-        return self._SyncObj__votedForNodeId or ""
-
-    @property
-    def leader_id(self) -> str:
-        leader = self._SyncObj__raftLeader
-        return "" if leader is None else leader.id
-
-    @property
-    def no_op_committed(self) -> bool:
-        return self._SyncObj__raftCommitIndex >= (self._SyncObj__noopIDx or math.inf)  # type: ignore[no-any-return]
-
-    @property
-    def commit_index(self) -> int:
-        return self._SyncObj__raftCommitIndex  # type: ignore[no-any-return]
-
-    @commit_index.setter
-    def commit_index(self, index: int) -> None:
-        if not self._SyncObj__raftCommitIndex <= index <= self.journal.last_index:
-            raise InvariantBroken(
-                f"the commit index would go from {self._SyncObj__raftCommitIndex} to {index}, "
-                f"the log ends at {self.journal.last_index}"
-            )
-        self._SyncObj__raftCommitIndex = index
-
-    @property
-    def applied_index(self) -> int:
-        return self._SyncObj__raftLastApplied  # type: ignore[no-any-return]
-
-    @applied_index.setter
-    def applied_index(self, index: int) -> None:
-        self._SyncObj__raftLastApplied = index
-
-    @property
-    def election_deadline(self) -> float:
-        return self._SyncObj__raftElectionDeadline  # type: ignore[no-any-return]
-
-    @election_deadline.setter
-    def election_deadline(self, at: float) -> None:
-        self._SyncObj__raftElectionDeadline = at
-
-    def linked(self) -> bool:
-        return self._SyncObj__connectedToAnyone()  # type: ignore[no-any-return]
-
-    def set_leader(self, peer: str | None) -> None:
-        self._SyncObj__raftLeader = None if peer is None else self._nodes[peer]
-
-    def matched(self, peer: str, index: int) -> None:
-        self._SyncObj__raftMatchIndex[self._nodes[peer]] = index
-
-    def heard_follower(self, peer: str, now: float) -> None:
-        self._SyncObj__lastResponseTime[self._nodes[peer]] = now
-
     # --- roles ---------------------------------------------------------------------------------
 
     def rearm(self, low_s: float | None = None, high_s: float | None = None) -> None:
@@ -270,22 +177,13 @@ class Engine(internals.impl.SyncObj):  # type: ignore[misc]
         """Somebody is at a later term: follow, and don't campaign at once."""
         was = self.state
         self.acks.clear()
-        self._SyncObj__setCurrentTerm(term, None)
+        self.set_term(term, None)
         self.become(FOLLOWER)
         self.set_leader(None)
         if was != FOLLOWER:
             self.rearm()
 
-    def vote(self, candidate: str) -> None:
-        self._SyncObj__setCurrentTerm(self.term, candidate)
-
-    def become(self, state: int) -> None:
-        self._SyncObj__setState(state)
-
-    def become_leader(self) -> None:
-        self._SyncObj__onBecomeLeader()
-
-    def _on_state_changed(self, old: int, _new: int) -> None:
+    def on_state_changed(self, old: int, new: int) -> None:
         if old == LEADER:
             self.reads.stepped_down()
             self.rearm()
@@ -296,6 +194,19 @@ class Engine(internals.impl.SyncObj):  # type: ignore[misc]
             self._role_told = now
             for listener in self.on_role:
                 listener(*now)
+
+    def ask_for_vote(self, peer: str, message: dict[str, Any]) -> bool:
+        return self.elections.request_vote(peer, message)
+
+    def before_lead(self) -> None:
+        self.stats.terms_led += 1
+        self.replication.lead()
+
+    def apply_committed(self) -> None:
+        self.proposals.apply()
+
+    def heartbeat(self) -> None:
+        self.replication.send(heartbeat=True)
 
     # --- frames --------------------------------------------------------------------------------
 
@@ -325,7 +236,7 @@ class Engine(internals.impl.SyncObj):  # type: ignore[misc]
             if (
                 handler is None
                 or self.halted
-                or peer not in self._nodes
+                or peer not in self.peers
                 or frame.cluster_id != self.settings.cluster_id
             ):
                 self.stats.frames_refused += 1
@@ -334,12 +245,12 @@ class Engine(internals.impl.SyncObj):  # type: ignore[misc]
 
     def _on_up(self, peer: str) -> None:
         with self._edge:
-            self._SyncObj__onNodeConnected(self._nodes[peer])
+            self.link_changed(peer, up=True)
             self.replication.on_up(peer)
 
     def _on_down(self, peer: str) -> None:
         with self._edge:
-            self._SyncObj__onNodeDisconnected(self._nodes[peer])
+            self.link_changed(peer, up=False)
             self.proposals.on_down(peer)
             self.reads.on_down(peer)
             if peer == self.leader_id:
@@ -379,12 +290,12 @@ class Engine(internals.impl.SyncObj):  # type: ignore[misc]
             return 0.0
         due = self._due
         if self.state == LEADER:
-            due = min(due, self._SyncObj__newAppendEntriesTime, self.replication.notice_due())
+            due = min(due, self.heartbeat_at(), self.replication.notice_due())
         else:
             due = min(due, self.election_deadline)
         return min(max(due - self.clock.now(), 0.0), _WAIT_MAX_S)
 
-    def _checkCommandsToApply(self) -> None:
+    def take_work(self) -> None:
         now = self.clock.now()
         self.transfers.tick(now)
         self.proposals.take(now)
@@ -472,58 +383,3 @@ class Engine(internals.impl.SyncObj):  # type: ignore[misc]
     def _attempt(self, step: Callable[[], None]) -> None:
         with self._edge:
             step()
-
-    # --- PySyncObj's own methods, replaced -----------------------------------------------------
-
-    @property
-    def _SyncObj__raftLog(self) -> LogView:
-        return self._view
-
-    @_SyncObj__raftLog.setter
-    def _SyncObj__raftLog(self, _journal: object) -> None:
-        """Its constructor makes a journal of its own; ours is used."""
-
-    def _SyncObj__getCurrentLogIndex(self) -> int:
-        # What it counts, promises or builds on is durable; its commit loop counts itself with it.
-        return self.journal.durable_index
-
-    def _SyncObj__applyLogEntries(self) -> bool:
-        self.proposals.apply()
-        return False
-
-    def _SyncObj__sendAppendEntries(self) -> None:
-        self._SyncObj__newAppendEntriesTime = self.clock.now() + self.settings.heartbeat_s
-        self.replication.send(heartbeat=True)
-
-    def _SyncObj__onBecomeLeader(self) -> None:
-        self.stats.terms_led += 1
-        self.replication.lead()
-        super()._SyncObj__onBecomeLeader()
-
-    def _SyncObj__tryLogCompaction(self) -> None:
-        """No snapshots in this version."""
-
-    def _SyncObj__onMessageReceived(self, node: Peer, message: object) -> None:
-        raise InvariantBroken(f"a message of PySyncObj's own came from {node.id}")
-
-
-class _HaltOnError:
-    """Everything on the tick thread runs inside: an error ends the engine, not the thread."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> bool:
-        if not isinstance(error, Exception):
-            return False
-        expected = isinstance(error, (InvariantBroken, OSError, lmdb.Error))
-        log.error("raft: %s", error, exc_info=None if expected else error)
-        self._engine.halt(f"{type(error).__name__}: {error}")
-        return True

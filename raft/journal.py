@@ -105,12 +105,12 @@ class Journal:
             self._create(cluster_id, replica_id)
         elif found != FORMAT:
             raise self._refusal(
-                f"has format {found.decode(errors='replace')}, this program reads {FORMAT.decode()}",
+                f"has format {bytes(found).decode(errors='replace')}, not {FORMAT.decode()}",
                 "start the version that wrote it",
             )
         self._load(cluster_id, replica_id)
         with self.env.begin(write=True) as txn:
-            incarnation = int(txn.get(b"incarnation", db=self._meta)) + 1
+            incarnation = int(txn.get(b"incarnation", b"0", db=self._meta)) + 1
             txn.put(b"incarnation", b"%d" % incarnation, db=self._meta)
         return incarnation
 
@@ -153,7 +153,7 @@ class Journal:
             index = _KEY.unpack(key)[0] if len(key) == _KEY.size else -1
             if index != self.last_index + 1:
                 raise self._refusal(f"lacks entry {self.last_index + 1}", _REPAIR)
-            term, data = self._opened(index, value)
+            term, data = self._opened(index, bytes(value))
             if term < self.last_term:
                 raise self._refusal(f"goes back in term at entry {index}", _REPAIR)
             self._remember(term, data)
@@ -206,7 +206,7 @@ class Journal:
             cursor = txn.cursor(self._log)
             if cursor.set_key(_pack_key(first)):
                 for key, value in cursor:
-                    found.append(self._opened(_KEY.unpack(key)[0], value))
+                    found.append(self._opened(_KEY.unpack(key)[0], bytes(value)))
                     size += len(value)
                     if len(found) >= count or size >= max_bytes:
                         break

@@ -123,7 +123,8 @@ class Proposals:
         engine = self._engine
         self._sent_to = engine.leader_id, engine.term
         while self._held:
-            frame, sent = engine.frame(), []
+            frame = engine.frame()
+            sent: list[tuple[int, Pending]] = []
             size = 0
             while size < engine.settings.max_append_bytes and len(sent) < _PER_TICK:
                 pending = self._next_held()

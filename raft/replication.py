@@ -100,8 +100,10 @@ class Replication:
                 due = (
                     heartbeat
                     or known.next <= last
-                    or known.announced < commit
-                    and (known.waits_for > known.announced or now - known.told_at >= notice_s)
+                    or (
+                        known.announced < commit
+                        and (known.waits_for > known.announced or now - known.told_at >= notice_s)
+                    )
                 )
             if due or known.round_sent < round_number:
                 self._send_to(peer, known, shared)
@@ -233,7 +235,7 @@ class Replication:
     def _follow(self, leader: str, same_term: bool) -> None:
         engine = self._engine
         term, known = self._leader_of_term
-        if term == engine.term and known != leader or engine.state == LEADER:
+        if (term == engine.term and known != leader) or engine.state == LEADER:
             raise InvariantBroken(
                 f"two leaders in term {engine.term}: replica {leader} and "
                 f"replica {engine.me if engine.state == LEADER else known}"
