@@ -86,6 +86,17 @@ def _kill(pid: int) -> None:
 
 @pytest.fixture
 def libvirtd() -> Iterator[PrivateLibvirtd]:
+    """One that the test may kill and stop."""
+    yield from _running()
+
+
+@pytest.fixture(scope="module")
+def steady_libvirtd() -> Iterator[PrivateLibvirtd]:
+    """One that the module's tests share, and leave as they found it."""
+    yield from _running()
+
+
+def _running() -> Iterator[PrivateLibvirtd]:
     missing = [name for name in NEEDED if shutil.which(name) is None]
     if os.geteuid() != 0 or missing:
         pytest.skip(f"needs root and {', '.join(missing) or 'nothing else'}")

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +25,10 @@ VM = 3
 
 @pytest.fixture
 def bench(libvirtd: PrivateLibvirtd) -> Bench:
+    return prepared(libvirtd)
+
+
+def prepared(libvirtd: PrivateLibvirtd) -> Bench:
     disk = libvirtd.directory / "disk.qcow2"
     command = ["qemu-img", "create", "-q", "-f", "qcow2", str(disk), "1M"]
     subprocess.run(command, check=True)
@@ -57,7 +61,11 @@ def play(libvirtd: PrivateLibvirtd, scenario: Scenario, timeouts: Timeouts | Non
 
 
 class TestLibvirtDriver(DriverContract):
-    pass
+    @pytest.fixture
+    def bench(self, steady_libvirtd: PrivateLibvirtd) -> Iterator[Bench]:
+        bench = prepared(steady_libvirtd)
+        yield bench
+        bench.run(lambda driver: driver.undefine(VM))
 
 
 def test_killed_libvirtd_is_named_and_work_goes_on_after_its_restart(
@@ -82,19 +90,23 @@ def test_killed_libvirtd_is_named_and_work_goes_on_after_its_restart(
 def test_hung_libvirtd_times_out_and_work_goes_on_after_it(
     libvirtd: PrivateLibvirtd, bench: Bench
 ) -> None:
-    async def scenario(driver: Driver) -> None:
+    async def healthy(driver: Driver) -> None:
         await driver.define(bench.spec)
+        await driver.start(VM)
+
+    async def scenario(driver: Driver) -> None:
+        assert await driver.power(VM) is Power.ON
         libvirtd.signal(signal.SIGSTOP)
-        with pytest.raises(DriverError, match=r"start guest 3.*did not answer within 1 s; see"):
-            await driver.start(VM)
-        with pytest.raises(DriverError, match="did not answer within 1 s"):
+        with pytest.raises(DriverError, match=r"stop guest 3.*did not answer within 3 s; see"):
+            await driver.stop(VM, grace_s=0)
+        with pytest.raises(DriverError, match="did not answer within 3 s"):
             await driver.power(VM)
         libvirtd.signal(signal.SIGCONT)
-        await driver.start(VM)
-        assert await driver.power(VM) is Power.ON
+        await driver.stop(VM, grace_s=0)
+        assert await driver.power(VM) is Power.OFF
 
-    limits = Timeouts(connect_s=1, query_s=1, change_s=1, memory_s=1)
-    play(libvirtd, scenario, limits)
+    play(libvirtd, healthy)
+    play(libvirtd, scenario, Timeouts(connect_s=3, query_s=3, change_s=3))
 
 
 def test_libvirtd_that_hangs_under_a_running_call_does_not_block_the_agents_end(
