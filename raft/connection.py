@@ -219,16 +219,20 @@ class Connection:
         self._receiver.on_open(self)
 
     def _read(self) -> None:
+        if self._broken:
+            # shutdown() has taken TLS off the socket: what it still holds is cipher text.
+            self.fail(self._broken)
+            return
         for _ in range(_READS_PER_EVENT):
             try:
                 data = self._socket.recv(_READ_BYTES)
             except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
                 return
             except OSError as error:
-                self.fail(self._broken or describe(error), error)
+                self.fail(describe(error), error)
                 return
             if not data:
-                self.fail(self._broken or "closed by the other side")
+                self.fail("closed by the other side")
                 return
             self.heard = True
             self._take(data)

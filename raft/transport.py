@@ -193,7 +193,8 @@ class TlsTransport:
             if now >= attempt.deadline:
                 connection.fail(f"no answer in time ({connection.phase.name.lower()})")
         for peer in self._peers.values():
-            self._check_peer(peer, grace_s)
+            if self._listener is not None:  # A callback may destroy the transport.
+                self._check_peer(peer, grace_s)
 
     def _check_peer(self, peer: _Peer, grace_s: float) -> None:
         link, now = peer.link, self._now

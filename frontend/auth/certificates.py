@@ -68,11 +68,14 @@ class Authority:
         except CertificateError as error:
             raise CertificateError(f"{certificate} and {key}: {error}") from None
 
-    def issue_replica(self, name: str, hosts: Sequence[str]) -> Issued:
+    def issue_replica(
+        self, name: str, hosts: Sequence[str], lifetime: dt.timedelta = LEAF_LIFETIME
+    ) -> Issued:
         """*hosts*: the host names and IP addresses that the replica listens on."""
         alternatives = [_alternative(host) for host in dict.fromkeys(hosts)]
         alternatives.append(x509.DNSName(REPLICA_SERVER_NAME))
-        return self._issue(Identity(self.cluster_id, REPLICA, name), alternatives=alternatives)
+        identity = Identity(self.cluster_id, REPLICA, name)
+        return self._issue(identity, alternatives=alternatives, lifetime=lifetime)
 
     def issue_host(self, host_id: int) -> Issued:
         return self._issue(Identity(self.cluster_id, HOST, str(host_id)))
