@@ -1,0 +1,74 @@
+"""What a change is given before the log, because apply may not know it: id, actor, time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+
+from frontend.auth.callers import Caller
+from frontend.errors import Rejected
+from frontend.replica import Replica
+from frontend.state import events
+from protos.v1.command_pb2 import Command
+
+REQUEST_ID_CHARACTERS_MAX = 64
+
+
+class Mutations:
+    """Turns requests into commands and proposes them."""
+
+    def __init__(self, replica: Replica) -> None:
+        self._replica = replica
+        self._newest_ms = newest_event_ms(replica)
+
+    def submit(self, caller: Caller, request_id: str, **op: object) -> asyncio.Future[bytes]:
+        """
+        Proposes the command whose one field of the oneof is *op*; the future gives the
+        serialized answer. An empty *request_id* gets one: such a request is not repeatable.
+        """
+        return self._replica.submit(
+            Command(
+                request_id=checked(request_id) or uuid.uuid4().hex,
+                actor=caller.actor,
+                admin=caller.admin,
+                at_ms=self.now_ms(),
+                **op,  # type: ignore[arg-type]
+            )
+        )
+
+    def internal(self, actor: str, **op: object) -> asyncio.Future[bytes]:
+        """The same for what the front-end asks of itself."""
+        return self._replica.submit(
+            Command(
+                request_id=uuid.uuid4().hex,
+                actor=actor,
+                admin=True,
+                at_ms=self.now_ms(),
+                **op,  # type: ignore[arg-type]
+            )
+        )
+
+    def now_ms(self) -> int:
+        """The wall clock, except that it never goes back, not even over a restart."""
+        self._newest_ms = now = max(self._newest_ms, time.time_ns() // 1_000_000)
+        return now
+
+
+def checked(request_id: str) -> str:
+    if len(request_id) > REQUEST_ID_CHARACTERS_MAX or not (
+        request_id.isascii() and request_id.isprintable()
+    ):
+        raise Rejected(
+            "invalid_argument",
+            f"request_id is not 1 to {REQUEST_ID_CHARACTERS_MAX} printable ASCII characters",
+            "request_id",
+        )
+    return request_id
+
+
+def newest_event_ms(replica: Replica) -> int:
+    """When the newest event that this replica knows of was decided."""
+    with replica.store.read() as txn:
+        page, _ = events.page_before(txn, 0, 1)
+    return page[0].time_ms if page else 0
