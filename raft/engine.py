@@ -9,6 +9,7 @@ import logging
 import math
 import os
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -86,8 +87,9 @@ class Engine(Core):
         self.reads, self.proposals = Reads(self), Proposals(self)
         self.replication = Replication(self)
         self.elections.last_heard = self._polled_at = self.clock.now()
-        self._poller: Poller = TickPoller(self._poller, self._wait_s)
+        self._poller: Poller = TickPoller(self._poller, self.idle_s)
         self._eventfd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        weakref.finalize(self, os.close, self._eventfd)  # others may wake us until the very end
         self._awake = self._stopping = False
         self._poller.subscribe(self._eventfd, self._on_wake, POLL_EVENT_TYPE.READ)
         self._thread: threading.Thread | None = None
@@ -285,7 +287,8 @@ class Engine(Core):
         """Don't sleep beyond *at* this tick."""
         self._due = min(self._due, at)
 
-    def _wait_s(self) -> float:
+    def idle_s(self) -> float:
+        """How long nothing is due, unless something arrives."""
         if self.again:
             return 0.0
         due = self._due

@@ -166,7 +166,7 @@ class TickPoller:
         self.subscribe = inner.subscribe
         self.unsubscribe = inner.unsubscribe
         self._poll = inner.poll
-        self._wait_s = wait_s
+        self.wait_s = wait_s
 
     def poll(self, timeout: float) -> None:
-        self._poll(min(timeout, self._wait_s()) if timeout > 0 else 0)
+        self._poll(min(timeout, self.wait_s()) if timeout > 0 else 0)

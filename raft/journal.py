@@ -185,19 +185,15 @@ class Journal:
         count = min(count, self.last_index - first + 1)
         if count <= 0:
             return []
-        if first >= self._tail_first:
-            at = first - self._tail_first
-            found = self._tail[at : at + count]
-            if self._tail_bytes <= max_bytes:
+        found: list[Entry] = []
+        stored = min(count, self._tail_first - first)
+        if stored > 0:
+            found = self._read_stored(first, stored, max_bytes)
+            if len(found) < stored:
                 return found
-        else:
-            found = self._read_stored(first, min(count, self._tail_first - first), max_bytes)
-        size = 0
-        for position, entry in enumerate(found):
-            size += len(entry[1])
-            if size >= max_bytes:
-                return found[: position + 1]
-        return found
+        at = first + len(found) - self._tail_first
+        found += self._tail[at : at + count - len(found)]
+        return _clipped(found, max_bytes)
 
     def _read_stored(self, first: int, count: int, max_bytes: int) -> list[Entry]:
         found: list[Entry] = []
@@ -333,6 +329,15 @@ class Journal:
 
 
 _REPAIR = "stop this replica, keep the directory for analysis, restore it from a copy of its own"
+
+
+def _clipped(entries: list[Entry], max_bytes: int) -> list[Entry]:
+    size = 0
+    for position, (_, data) in enumerate(entries):
+        size += len(data)
+        if size >= max_bytes:
+            return entries[: position + 1]
+    return entries
 
 
 def _sealed(term: int, data: bytes) -> bytes:

@@ -25,8 +25,10 @@ class Progress:
     Invariants: match < next; match only rises within a term.
     """
 
-    match: int = 0
-    next: int = 1
+    match: int = 1
+    """Known to be on its disk. Entry 1 is, everywhere."""
+
+    next: int = 2
     probing: bool = True
     """Its log may differ: one frame at a time, and `next` moves only on an answer."""
 
@@ -66,8 +68,8 @@ class Replication:
         return self.progress[peer].match == self._engine.journal.last_index
 
     def on_up(self, peer: str) -> None:
-        """What was in flight on the old link is lost."""
-        self._probe(self.progress[peer], self.progress[peer].match + 1)
+        """What was in flight on the old link may be lost: ask before sending more."""
+        self._probe(self.progress[peer], self.progress[peer].next)
 
     def _probe(self, known: Progress, start: int) -> None:
         known.next = max(start, known.match + 1)
