@@ -28,9 +28,11 @@ _HEADER = struct.Struct(">I")
 _RECORD_BYTES = 16 << 10
 """TLS carries at most this much at once, so one read or write never moves more."""
 
+_WRITE_BYTES = 256 << 10
+_BYTES_PER_FLUSH = 1 << 20
 _READ_BYTES = 64 << 10
 _READS_PER_EVENT = 64
-"""Then other connections and the tick get their turn."""
+"""After so much other connections and the tick get their turn."""
 
 
 class Poller(Protocol):
@@ -268,11 +270,15 @@ class Connection:
             start += wanted
 
     def _flush(self) -> None:
+        budget = _BYTES_PER_FLUSH
         while self._queued_bytes:
+            if budget <= 0:
+                self._want(READ | WRITE | ERROR)
+                return
             if not self._writing:
                 self._writing = self._next_piece()
             try:
-                sent = self._socket.send(self._writing)
+                sent = self._socket.send(self._writing[:_WRITE_BYTES])
             except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
                 # OpenSSL must get the same bytes again: _writing is kept as it is.
                 self._want(READ | WRITE | ERROR)
@@ -281,6 +287,7 @@ class Connection:
                 self._break(describe(error))
                 return
             self._writing = self._writing[sent:]
+            budget -= sent
             self._queued_bytes -= sent
             if self._full and self._queued_bytes <= self._window_bytes // 2:
                 self._full = False

@@ -335,6 +335,8 @@ def test_old_tls_is_refused(net: Net) -> None:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     context.maximum_version = ssl.TLSVersion.TLSv1_2
+    tls = net.files(net.issue())
+    context.load_cert_chain(tls.certificate, tls.key)
     plain = socket.create_connection(("127.0.0.1", one.transport.port))
     plain.setblocking(False)
     client = context.wrap_socket(plain, do_handshake_on_connect=False)
@@ -619,6 +621,21 @@ def test_slow_reader_fills_its_window_and_loses_no_accepted_frame(net: Net) -> N
     net.until(lambda: two.frames and two.indexes[-1] == 1)
     sizes = [len(frame.append_entries.entries[0].data) for _, frame in two.frames[:-1]]
     assert sizes == [20_000 + number for number in range(sent)]
+
+
+def test_large_frame_does_not_hold_up_the_thread_that_sends_it(net: Net) -> None:
+    """A megabyte goes at once; the rest in turns, however fast the other side reads."""
+    one, two = net.pair()
+    one.transport.send("2", entries(60 << 20))
+    turns = 0
+
+    def arrived() -> bool:
+        nonlocal turns
+        turns += 1
+        return bool(two.frames)
+
+    net.until(arrived)
+    assert turns > 30
 
 
 def test_send_to_a_dead_peer_never_calls_back(net: Net) -> None:
