@@ -79,22 +79,27 @@ class Report:
             }
             print(json.dumps(document, indent=2))
             return
-        console = Console()
+        console = Console(width=None if sys.stdout.isatty() else 100, highlight=False)
         console.print(f"{self.title}, commit {commit()}, {datetime.now(UTC):%Y-%m-%d}")
-        console.print(", ".join(f"{key} {value}" for key, value in machine.items()))
-        console.print(", ".join(f"{key} {value}" for key, value in versions.items()))
+        for facts in (machine, versions):
+            console.print(", ".join(f"{key} {value}" for key, value in facts.items()))
         console.print(self._table())
         for note in self.notes:
             console.print(note)
 
     def _table(self) -> Table:
+        peers = {row.peer for row in self.rows if row.peer}
         table = Table(box=None, pad_edge=False, header_style="bold")
-        table.add_column("what")
-        for heading in ("skyraft", "unit", "peer", "ratio"):
-            table.add_column(heading, justify="left" if heading == "unit" else "right")
-        table.add_column("target")
+        table.add_column("what", no_wrap=True)
+        table.add_column("skyraft", justify="right")
+        table.add_column("unit")
+        table.add_column(peers.pop() if len(peers) == 1 else "peer", justify="right")
+        table.add_column("ratio", justify="right")
+        table.add_column("target", no_wrap=True)
         for row in self.rows:
-            peer = "" if row.peer_value is None else f"{row.peer} {readable(row.peer_value)}"
+            peer = "" if row.peer_value is None else readable(row.peer_value)
+            if peers and peer:
+                peer = f"{row.peer} {peer}"
             ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
             table.add_row(row.name, readable(row.value), row.unit, peer, ratio, row.target)
         return table
