@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17protos/v1/cluster.proto\x12\nskyraft.v1\x1a google/protobuf/field_mask.proto\"\xa8\x01\n\x07Replica\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0b\x61pi_address\x18\x02 \x01(\t\x12\x14\n\x0craft_address\x18\x03 \x01(\t\x12%\n\x04role\x18\x04 \x01(\x0e\x32\x17.skyraft.v1.ReplicaRole\x12\x13\n\x0bmatch_index\x18\x05 \x01(\x04\x12\x17\n\x0flast_contact_ms\x18\x06 \x01(\x04\x12\x11\n\tconnected\x18\x07 \x01(\x08\"\x12\n\x10GetStatusRequest\"\xd4\x02\n\x11GetStatusResponse\x12\x12\n\ncluster_id\x18\x01 \x01(\t\x12\x12\n\nreplica_id\x18\x02 \x01(\t\x12%\n\x04role\x18\x03 \x01(\x0e\x32\x17.skyraft.v1.ReplicaRole\x12\x0c\n\x04term\x18\x04 \x01(\x04\x12\x11\n\tleader_id\x18\x05 \x01(\t\x12\x12\n\nlast_index\x18\x06 \x01(\x04\x12\x14\n\x0c\x63ommit_index\x18\x07 \x01(\x04\x12\x15\n\rapplied_index\x18\x08 \x01(\x04\x12%\n\x08replicas\x18\t \x03(\x0b\x32\x13.skyraft.v1.Replica\x12\x17\n\x0f\x64isk_free_bytes\x18\n \x01(\x04\x12\x0f\n\x07version\x18\x0b \x01(\t\x12\x0e\n\x06halted\x18\x0c \x01(\t\x12\x0f\n\x07verdict\x18\r \x01(\t\x12\x1c\n\x14private_memory_bytes\x18\x0e \x01(\x04\".\n\x19TransferLeadershipRequest\x12\x11\n\ttarget_id\x18\x01 \x01(\t\"=\n\x1aTransferLeadershipResponse\x12\x11\n\tleader_id\x18\x01 \x01(\t\x12\x0c\n\x04term\x18\x02 \x01(\x04\"\xe8\x01\n\x07\x43luster\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12$\n\x07network\x18\x04 \x01(\x0b\x32\x13.skyraft.v1.Network\x12\x10\n\x08revision\x18\x05 \x01(\x04\x12\x16\n\x0e\x63reate_time_ms\x18\x06 \x01(\x03\x12/\n\x06labels\x18\x07 \x03(\x0b\x32\x1f.skyraft.v1.Cluster.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"h\n\x07Network\x12\x0e\n\x06\x62ridge\x18\x01 \x01(\t\x12\x0c\n\x04\x63idr\x18\x02 \x01(\t\x12\x0f\n\x07gateway\x18\x03 \x01(\t\x12\x0b\n\x03\x64ns\x18\x04 \x03(\t\x12\x10\n\x08\x66irst_ip\x18\x05 \x01(\t\x12\x0f\n\x07last_ip\x18\x06 \x01(\t\"P\n\x14\x43reateClusterRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12$\n\x07\x63luster\x18\x02 \x01(\x0b\x32\x13.skyraft.v1.Cluster\".\n\x11GetClusterRequest\x12\n\n\x02id\x18\x01 \x01(\x03\x12\r\n\x05stale\x18\x02 \x01(\x08\"K\n\x13ListClustersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\r\n\x05stale\x18\x03 \x01(\x08\"h\n\x14ListClustersResponse\x12%\n\x08\x63lusters\x18\x01 \x03(\x0b\x32\x13.skyraft.v1.Cluster\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x04\"\x9c\x01\n\x14UpdateClusterRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12$\n\x07\x63luster\x18\x02 \x01(\x0b\x32\x13.skyraft.v1.Cluster\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x19\n\x11\x65xpected_revision\x18\x04 \x01(\x04\"Q\n\x14\x44\x65leteClusterRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\x03\x12\x19\n\x11\x65xpected_revision\x18\x03 \x01(\x04\"\x17\n\x15\x44\x65leteClusterResponse*\x94\x01\n\x0bReplicaRole\x12\x1c\n\x18REPLICA_ROLE_UNSPECIFIED\x10\x00\x12\x19\n\x15REPLICA_ROLE_FOLLOWER\x10\x01\x12\x1a\n\x16REPLICA_ROLE_CANDIDATE\x10\x02\x12\x17\n\x13REPLICA_ROLE_LEADER\x10\x03\x12\x17\n\x13REPLICA_ROLE_HALTED\x10\x04\x32\xba\x04\n\x0e\x43lusterService\x12H\n\tGetStatus\x12\x1c.skyraft.v1.GetStatusRequest\x1a\x1d.skyraft.v1.GetStatusResponse\x12\x63\n\x12TransferLeadership\x12%.skyraft.v1.TransferLeadershipRequest\x1a&.skyraft.v1.TransferLeadershipResponse\x12\x46\n\rCreateCluster\x12 .skyraft.v1.CreateClusterRequest\x1a\x13.skyraft.v1.Cluster\x12@\n\nGetCluster\x12\x1d.skyraft.v1.GetClusterRequest\x1a\x13.skyraft.v1.Cluster\x12Q\n\x0cListClusters\x12\x1f.skyraft.v1.ListClustersRequest\x1a .skyraft.v1.ListClustersResponse\x12\x46\n\rUpdateCluster\x12 .skyraft.v1.UpdateClusterRequest\x1a\x13.skyraft.v1.Cluster\x12T\n\rDeleteCluster\x12 .skyraft.v1.DeleteClusterRequest\x1a!.skyraft.v1.DeleteClusterResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17protos/v1/cluster.proto\x12\nskyraft.v1\x1a google/protobuf/field_mask.proto\"\xbf\x01\n\x07Replica\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0b\x61pi_address\x18\x02 \x01(\t\x12\x14\n\x0craft_address\x18\x03 \x01(\t\x12%\n\x04role\x18\x04 \x01(\x0e\x32\x17.skyraft.v1.ReplicaRole\x12\x13\n\x0bmatch_index\x18\x05 \x01(\x04\x12\x17\n\x0flast_contact_ms\x18\x06 \x01(\x04\x12\x11\n\tconnected\x18\x07 \x01(\x08\x12\x15\n\rtoken_address\x18\x08 \x01(\t\"\x12\n\x10GetStatusRequest\"\xd4\x02\n\x11GetStatusResponse\x12\x12\n\ncluster_id\x18\x01 \x01(\t\x12\x12\n\nreplica_id\x18\x02 \x01(\t\x12%\n\x04role\x18\x03 \x01(\x0e\x32\x17.skyraft.v1.ReplicaRole\x12\x0c\n\x04term\x18\x04 \x01(\x04\x12\x11\n\tleader_id\x18\x05 \x01(\t\x12\x12\n\nlast_index\x18\x06 \x01(\x04\x12\x14\n\x0c\x63ommit_index\x18\x07 \x01(\x04\x12\x15\n\rapplied_index\x18\x08 \x01(\x04\x12%\n\x08replicas\x18\t \x03(\x0b\x32\x13.skyraft.v1.Replica\x12\x17\n\x0f\x64isk_free_bytes\x18\n \x01(\x04\x12\x0f\n\x07version\x18\x0b \x01(\t\x12\x0e\n\x06halted\x18\x0c \x01(\t\x12\x0f\n\x07verdict\x18\r \x01(\t\x12\x1c\n\x14private_memory_bytes\x18\x0e \x01(\x04\".\n\x19TransferLeadershipRequest\x12\x11\n\ttarget_id\x18\x01 \x01(\t\"=\n\x1aTransferLeadershipResponse\x12\x11\n\tleader_id\x18\x01 \x01(\t\x12\x0c\n\x04term\x18\x02 \x01(\x04\"\xe8\x01\n\x07\x43luster\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12$\n\x07network\x18\x04 \x01(\x0b\x32\x13.skyraft.v1.Network\x12\x10\n\x08revision\x18\x05 \x01(\x04\x12\x16\n\x0e\x63reate_time_ms\x18\x06 \x01(\x03\x12/\n\x06labels\x18\x07 \x03(\x0b\x32\x1f.skyraft.v1.Cluster.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"h\n\x07Network\x12\x0e\n\x06\x62ridge\x18\x01 \x01(\t\x12\x0c\n\x04\x63idr\x18\x02 \x01(\t\x12\x0f\n\x07gateway\x18\x03 \x01(\t\x12\x0b\n\x03\x64ns\x18\x04 \x03(\t\x12\x10\n\x08\x66irst_ip\x18\x05 \x01(\t\x12\x0f\n\x07last_ip\x18\x06 \x01(\t\"P\n\x14\x43reateClusterRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12$\n\x07\x63luster\x18\x02 \x01(\x0b\x32\x13.skyraft.v1.Cluster\".\n\x11GetClusterRequest\x12\n\n\x02id\x18\x01 \x01(\x03\x12\r\n\x05stale\x18\x02 \x01(\x08\"K\n\x13ListClustersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\r\n\x05stale\x18\x03 \x01(\x08\"h\n\x14ListClustersResponse\x12%\n\x08\x63lusters\x18\x01 \x03(\x0b\x32\x13.skyraft.v1.Cluster\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x04\"\x9c\x01\n\x14UpdateClusterRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12$\n\x07\x63luster\x18\x02 \x01(\x0b\x32\x13.skyraft.v1.Cluster\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x19\n\x11\x65xpected_revision\x18\x04 \x01(\x04\"Q\n\x14\x44\x65leteClusterRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\x03\x12\x19\n\x11\x65xpected_revision\x18\x03 \x01(\x04\"\x17\n\x15\x44\x65leteClusterResponse*\x94\x01\n\x0bReplicaRole\x12\x1c\n\x18REPLICA_ROLE_UNSPECIFIED\x10\x00\x12\x19\n\x15REPLICA_ROLE_FOLLOWER\x10\x01\x12\x1a\n\x16REPLICA_ROLE_CANDIDATE\x10\x02\x12\x17\n\x13REPLICA_ROLE_LEADER\x10\x03\x12\x17\n\x13REPLICA_ROLE_HALTED\x10\x04\x32\xba\x04\n\x0e\x43lusterService\x12H\n\tGetStatus\x12\x1c.skyraft.v1.GetStatusRequest\x1a\x1d.skyraft.v1.GetStatusResponse\x12\x63\n\x12TransferLeadership\x12%.skyraft.v1.TransferLeadershipRequest\x1a&.skyraft.v1.TransferLeadershipResponse\x12\x46\n\rCreateCluster\x12 .skyraft.v1.CreateClusterRequest\x1a\x13.skyraft.v1.Cluster\x12@\n\nGetCluster\x12\x1d.skyraft.v1.GetClusterRequest\x1a\x13.skyraft.v1.Cluster\x12Q\n\x0cListClusters\x12\x1f.skyraft.v1.ListClustersRequest\x1a .skyraft.v1.ListClustersResponse\x12\x46\n\rUpdateCluster\x12 .skyraft.v1.UpdateClusterRequest\x1a\x13.skyraft.v1.Cluster\x12T\n\rDeleteCluster\x12 .skyraft.v1.DeleteClusterRequest\x1a!.skyraft.v1.DeleteClusterResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,38 +34,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CLUSTER_LABELSENTRY']._loaded_options = None
   _globals['_CLUSTER_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_REPLICAROLE']._serialized_start=1640
-  _globals['_REPLICAROLE']._serialized_end=1788
+  _globals['_REPLICAROLE']._serialized_start=1663
+  _globals['_REPLICAROLE']._serialized_end=1811
   _globals['_REPLICA']._serialized_start=74
-  _globals['_REPLICA']._serialized_end=242
-  _globals['_GETSTATUSREQUEST']._serialized_start=244
-  _globals['_GETSTATUSREQUEST']._serialized_end=262
-  _globals['_GETSTATUSRESPONSE']._serialized_start=265
-  _globals['_GETSTATUSRESPONSE']._serialized_end=605
-  _globals['_TRANSFERLEADERSHIPREQUEST']._serialized_start=607
-  _globals['_TRANSFERLEADERSHIPREQUEST']._serialized_end=653
-  _globals['_TRANSFERLEADERSHIPRESPONSE']._serialized_start=655
-  _globals['_TRANSFERLEADERSHIPRESPONSE']._serialized_end=716
-  _globals['_CLUSTER']._serialized_start=719
-  _globals['_CLUSTER']._serialized_end=951
-  _globals['_CLUSTER_LABELSENTRY']._serialized_start=906
-  _globals['_CLUSTER_LABELSENTRY']._serialized_end=951
-  _globals['_NETWORK']._serialized_start=953
-  _globals['_NETWORK']._serialized_end=1057
-  _globals['_CREATECLUSTERREQUEST']._serialized_start=1059
-  _globals['_CREATECLUSTERREQUEST']._serialized_end=1139
-  _globals['_GETCLUSTERREQUEST']._serialized_start=1141
-  _globals['_GETCLUSTERREQUEST']._serialized_end=1187
-  _globals['_LISTCLUSTERSREQUEST']._serialized_start=1189
-  _globals['_LISTCLUSTERSREQUEST']._serialized_end=1264
-  _globals['_LISTCLUSTERSRESPONSE']._serialized_start=1266
-  _globals['_LISTCLUSTERSRESPONSE']._serialized_end=1370
-  _globals['_UPDATECLUSTERREQUEST']._serialized_start=1373
-  _globals['_UPDATECLUSTERREQUEST']._serialized_end=1529
-  _globals['_DELETECLUSTERREQUEST']._serialized_start=1531
-  _globals['_DELETECLUSTERREQUEST']._serialized_end=1612
-  _globals['_DELETECLUSTERRESPONSE']._serialized_start=1614
-  _globals['_DELETECLUSTERRESPONSE']._serialized_end=1637
-  _globals['_CLUSTERSERVICE']._serialized_start=1791
-  _globals['_CLUSTERSERVICE']._serialized_end=2361
+  _globals['_REPLICA']._serialized_end=265
+  _globals['_GETSTATUSREQUEST']._serialized_start=267
+  _globals['_GETSTATUSREQUEST']._serialized_end=285
+  _globals['_GETSTATUSRESPONSE']._serialized_start=288
+  _globals['_GETSTATUSRESPONSE']._serialized_end=628
+  _globals['_TRANSFERLEADERSHIPREQUEST']._serialized_start=630
+  _globals['_TRANSFERLEADERSHIPREQUEST']._serialized_end=676
+  _globals['_TRANSFERLEADERSHIPRESPONSE']._serialized_start=678
+  _globals['_TRANSFERLEADERSHIPRESPONSE']._serialized_end=739
+  _globals['_CLUSTER']._serialized_start=742
+  _globals['_CLUSTER']._serialized_end=974
+  _globals['_CLUSTER_LABELSENTRY']._serialized_start=929
+  _globals['_CLUSTER_LABELSENTRY']._serialized_end=974
+  _globals['_NETWORK']._serialized_start=976
+  _globals['_NETWORK']._serialized_end=1080
+  _globals['_CREATECLUSTERREQUEST']._serialized_start=1082
+  _globals['_CREATECLUSTERREQUEST']._serialized_end=1162
+  _globals['_GETCLUSTERREQUEST']._serialized_start=1164
+  _globals['_GETCLUSTERREQUEST']._serialized_end=1210
+  _globals['_LISTCLUSTERSREQUEST']._serialized_start=1212
+  _globals['_LISTCLUSTERSREQUEST']._serialized_end=1287
+  _globals['_LISTCLUSTERSRESPONSE']._serialized_start=1289
+  _globals['_LISTCLUSTERSRESPONSE']._serialized_end=1393
+  _globals['_UPDATECLUSTERREQUEST']._serialized_start=1396
+  _globals['_UPDATECLUSTERREQUEST']._serialized_end=1552
+  _globals['_DELETECLUSTERREQUEST']._serialized_start=1554
+  _globals['_DELETECLUSTERREQUEST']._serialized_end=1635
+  _globals['_DELETECLUSTERRESPONSE']._serialized_start=1637
+  _globals['_DELETECLUSTERRESPONSE']._serialized_end=1660
+  _globals['_CLUSTERSERVICE']._serialized_start=1814
+  _globals['_CLUSTERSERVICE']._serialized_end=2384
 # @@protoc_insertion_point(module_scope)

@@ -22,7 +22,7 @@ REPLICA_ROLE_LEADER: ReplicaRole
 REPLICA_ROLE_HALTED: ReplicaRole
 
 class Replica(_message.Message):
-    __slots__ = ("id", "api_address", "raft_address", "role", "match_index", "last_contact_ms", "connected")
+    __slots__ = ("id", "api_address", "raft_address", "role", "match_index", "last_contact_ms", "connected", "token_address")
     ID_FIELD_NUMBER: _ClassVar[int]
     API_ADDRESS_FIELD_NUMBER: _ClassVar[int]
     RAFT_ADDRESS_FIELD_NUMBER: _ClassVar[int]
@@ -30,6 +30,7 @@ class Replica(_message.Message):
     MATCH_INDEX_FIELD_NUMBER: _ClassVar[int]
     LAST_CONTACT_MS_FIELD_NUMBER: _ClassVar[int]
     CONNECTED_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_ADDRESS_FIELD_NUMBER: _ClassVar[int]
     id: str
     api_address: str
     raft_address: str
@@ -37,7 +38,8 @@ class Replica(_message.Message):
     match_index: int
     last_contact_ms: int
     connected: bool
-    def __init__(self, id: _Optional[str] = ..., api_address: _Optional[str] = ..., raft_address: _Optional[str] = ..., role: _Optional[_Union[ReplicaRole, str]] = ..., match_index: _Optional[int] = ..., last_contact_ms: _Optional[int] = ..., connected: _Optional[bool] = ...) -> None: ...
+    token_address: str
+    def __init__(self, id: _Optional[str] = ..., api_address: _Optional[str] = ..., raft_address: _Optional[str] = ..., role: _Optional[_Union[ReplicaRole, str]] = ..., match_index: _Optional[int] = ..., last_contact_ms: _Optional[int] = ..., connected: _Optional[bool] = ..., token_address: _Optional[str] = ...) -> None: ...
 
 class GetStatusRequest(_message.Message):
     __slots__ = ()
