@@ -81,10 +81,17 @@ class History:
         self.acknowledged = max(self.acknowledged, index)
 
     def _check_claims(self) -> None:
+        # A replica may acknowledge and die before anybody else knows what is committed.
+        later = []
         for index, entry in self._claims:
-            if index >= len(self.committed) or self.committed[index] != entry:
-                raise Violation(f"{_show(entry)} was acknowledged at {index}, it is not there")
-        self._claims.clear()
+            if index >= len(self.committed):
+                later.append((index, entry))
+            elif self.committed[index] != entry:
+                raise Violation(
+                    f"{_show(entry)} was acknowledged at {index}, "
+                    f"there is {_show(self.committed[index])}"
+                )
+        self._claims = later
 
     def settled(self, engines: list[Engine]) -> None:
         """At the end, all faults healed: everybody has all that was committed, alike."""
@@ -97,6 +104,9 @@ class History:
             if engine.applied_index != engine.commit_index:
                 raise Violation(f"replica {engine.me} has not applied what is committed")
             self._compare(engine, 1, engine.commit_index)
+        self._check_claims()
+        if self._claims:
+            raise Violation(f"acknowledged and lost: {_show(self._claims[0][1])}")
 
 
 def check_logs_match(one: Engine, other: Engine) -> None:
