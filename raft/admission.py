@@ -80,7 +80,7 @@ class Refusals:
     def add(self, detail: str, now: float) -> None:
         """Logs and reports."""
         if self._is_new(detail, now):
-            log.warning("refused %s", detail)
+            log.warning("refused on the raft port: %s", detail)
             self.report(detail)
 
     def warn(self, detail: str, now: float) -> None:

@@ -384,7 +384,7 @@ class TlsTransport:
         self._on_up(peer.id)
 
     def _refuse(self, attempt: _Attempt, why: str) -> None:
-        self._refusals.add(f"{attempt.origin} on the raft port: {why}", self._now)
+        self._refusals.add(f"{attempt.origin}: {why}", self._now)
 
 
 def _order(replica_id: str) -> tuple[int, str]:

@@ -29,7 +29,7 @@ def test_certificate_of_another_ca_is_refused_by_the_listener(net: Net) -> None:
     client = net.raw(one, other.issue_replica("2", ["127.0.0.1"]))
     assert net.is_cut(client)
     assert len(one.refused) == 1
-    assert one.refused[0].startswith("127.0.0.1 on the raft port: its certificate is not valid")
+    assert one.refused[0].startswith("127.0.0.1: its certificate is not valid here: ")
     assert one.changes == []
 
 
