@@ -62,9 +62,11 @@ _METHODS: Final[dict[str, dict[str, Who]]] = {
         "DeleteTemplate": Who.USERS,
     },
     "TokenService": {
+        # A stolen token must not be able to make itself a successor.
         "CreateToken": Who.ADMINS,
         "ListTokens": Who.ADMINS,
-        "RevokeToken": Who.ADMINS,
+        # A user may revoke what stands for itself.
+        "RevokeToken": Who.USERS,
     },
     "VmService": {
         "CreateVm": Who.USERS,

@@ -67,6 +67,7 @@ def test_enrolment_alone_needs_no_identity() -> None:
         ("ImageService/UploadImage", {"user", "admin"}),
         ("TokenService/CreateToken", {"admin"}),
         ("TokenService/ListTokens", {"admin"}),
+        ("TokenService/RevokeToken", {"user", "admin"}),
         ("VmService/CreateVm", {"user", "admin"}),
         ("VmService/WatchVms", {"user", "admin"}),
         ("PipelineService/Pipeline", {"user", "admin"}),
