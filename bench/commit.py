@@ -18,6 +18,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
+from bench.clusters import SkyraftFailover
 from bench.etcd import Etcd, ServerTls, etcd_version
 from bench.load import Figures, Operation, closed_loop
 from bench.report import ROOT, Report, Row, median_rows
@@ -103,6 +104,7 @@ async def measure(directory: Path, *, rounds: int, seconds: float) -> list[Row]:
             credentials = replicas.credentials
             members = [open_aio_channel([address], credentials) for address in etcd.addresses]
             await etcd.leader(members)
+            await SkyraftFailover(replicas).ready()
             theirs = EtcdSubject(open_aio_channel(etcd.addresses, credentials))
             ours = SkyraftSubject(
                 open_aio_channel(replicas.addresses, credentials), run=uuid.uuid4().hex[:8]

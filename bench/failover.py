@@ -86,6 +86,9 @@ class Ledger:
 @dataclass(frozen=True, slots=True)
 class Outcome:
     outages_s: list[float]
+    slowest_write_s: float
+    """Of all writes, those under way at a kill included: from start to acknowledgement."""
+
     acknowledged: int
     lost: int
     doubled: int
@@ -137,6 +140,7 @@ async def run_kills(subject: Subject, kills: int, advance: Callable[[], None]) -
     stored = await subject.stored()
     return Outcome(
         outages_s=outages,
+        slowest_write_s=max(at - ledger.started[n] for n, at in ledger.acknowledged.items()),
         acknowledged=len(ledger.acknowledged),
         lost=sum(number not in stored for number in ledger.acknowledged),
         doubled=sum(times > 1 for times in stored.values()),
@@ -160,6 +164,15 @@ def rows(ours: Outcome, theirs: Outcome, tuned: Outcome, peer: str) -> list[Row]
                     target="" if suffix else target,
                 )
             )
+    made.append(
+        Row(
+            name="slowest_write_s",
+            value=ours.slowest_write_s,
+            unit="s",
+            peer=peer,
+            peer_value=theirs.slowest_write_s,
+        )
+    )
     for figure in ("acknowledged", "lost", "doubled"):
         made.append(
             Row(
