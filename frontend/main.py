@@ -13,8 +13,8 @@ import logging
 import signal
 import ssl
 import sys
-from collections.abc import Callable, Coroutine
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -94,11 +94,22 @@ def main(config: Path, verbose: bool) -> None:
 
 
 async def run(config: ReplicaConfig) -> None:
-    """Serves until told to stop. Raises JournalRefused, PortInUse, Unfit, StorageError."""
+    """Serves until SIGTERM or SIGINT. Raises as serving()."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    async with serving(config):
+        await stop.wait()
+        log.info("stopping")
+    log.info("stopped")
+
+
+@asynccontextmanager
+async def serving(config: ReplicaConfig) -> AsyncIterator[Replica]:
+    """One replica, from the moment it listens; leaving the block stops it in good order.
+
+    Raises JournalRefused, PortInUse, Unfit, StorageError; a group of whatever a bug raises."""
     async with AsyncExitStack() as resources:
         refused: list[Callable[[str], None]] = []
         engine, store = _make_engine(config, resources, refused)
@@ -108,22 +119,21 @@ async def run(config: ReplicaConfig) -> None:
             replica_id=config.replica_id,
             api_addresses={each.id: each.api for each in config.replicas},
         )
-        parts = _Parts(config, engine, replica)
+        parts = _Parts(config, replica)
         resources.push_async_callback(parts.leader_calls.close)
         refused.append(lambda text: replica.mailbox.post(parts.refusals.note, text))
-        _expose_metrics(config, parts.stats, engine)
+        _expose_metrics(config, parts.stats, engine, resources)
         engine.start()
         await parts.server.start()
         log.info("replica %s serves %s and %s", config.replica_id, config.me.api, config.me.token)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(each) for each in parts.background()]
-            await stop.wait()
-            log.info("stopping")
+            yield replica
             await _hand_over(replica)
             await parts.server.stop()
+            replica.role_changed.clear()
             for task in tasks:
                 task.cancel()
-    log.info("stopped")
 
 
 def _make_engine(
@@ -176,7 +186,7 @@ def _make_engine(
 class _Parts:
     """Everything above the log, made and connected."""
 
-    def __init__(self, config: ReplicaConfig, engine: Engine, replica: Replica) -> None:
+    def __init__(self, config: ReplicaConfig, replica: Replica) -> None:
         self._replica = replica
         self._halted = asyncio.Event()
         self.stats = ApiStats()
@@ -258,7 +268,9 @@ def _leader_components(
     ]
 
 
-def _expose_metrics(config: ReplicaConfig, stats: ApiStats, engine: Engine) -> None:
+def _expose_metrics(
+    config: ReplicaConfig, stats: ApiStats, engine: Engine, resources: AsyncExitStack
+) -> None:
     """Over HTTPS, for scrapers with a certificate of the CA."""
     if not config.metrics:
         return
@@ -267,7 +279,7 @@ def _expose_metrics(config: ReplicaConfig, stats: ApiStats, engine: Engine) -> N
     registry.register(Exposition(stats, engine.status, engine.stats))
     ProcessCollector(registry=registry)
     try:
-        start_http_server(
+        endpoint, thread = start_http_server(
             port,
             host,
             registry,
@@ -278,6 +290,9 @@ def _expose_metrics(config: ReplicaConfig, stats: ApiStats, engine: Engine) -> N
         )
     except OSError as error:
         raise Unfit(f"cannot listen on {config.metrics} (metrics): {error}") from error
+    resources.callback(thread.join)
+    resources.callback(endpoint.server_close)
+    resources.callback(endpoint.shutdown)
 
 
 async def _hand_over(replica: Replica) -> None:
