@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -20,6 +21,8 @@ from hostagent.drivers.base import DriverError, GuestChange, GuestSpec, GuestSta
 from hostagent.drivers.fake_guest import FakeGuest, GuestFiles, boot_text
 from hostagent.drivers.fake_script import FakeScript
 from protos.v1.host_pb2 import HostCapacity
+
+log = logging.getLogger(__name__)
 
 RUNNING = (Power.ON, Power.PAUSED)
 
@@ -42,7 +45,8 @@ class FakeDriver:
         self._script_path = script if isinstance(script, Path) else None
         self._script_mtime_ns = 0
         self._script = script if isinstance(script, FakeScript) else FakeScript()
-        self._reload_script()
+        if self._script_path is not None:
+            self._load_script(self._script_path)
         self._now_s = wall_clock
         self._listeners: set[asyncio.Queue[GuestChange | None]] = set()
         self._closed = False
@@ -205,12 +209,18 @@ class FakeDriver:
             raise DriverError(rule.fail, "change the fake host's script and try again")
 
     def _reload_script(self) -> None:
-        if self._script_path is None:
+        """A script that was changed into a faulty one is left aside, with a word in the log."""
+        if self._script_path is None or not self._script_path.exists():
             return
-        mtime_ns = self._script_path.stat().st_mtime_ns
-        if mtime_ns != self._script_mtime_ns:
-            self._script = fake_script.load(self._script_path)
-            self._script_mtime_ns = mtime_ns
+        try:
+            if self._script_path.stat().st_mtime_ns != self._script_mtime_ns:
+                self._load_script(self._script_path)
+        except ValueError as err:
+            log.warning("the changed script is not used: %s", err)
+
+    def _load_script(self, path: Path) -> None:
+        self._script_mtime_ns = path.stat().st_mtime_ns
+        self._script = fake_script.load(path)
 
     def _current(self, vm_id: int) -> FakeGuest | None:
         """The guest as it is now, after what it has done by itself since it was last looked at."""

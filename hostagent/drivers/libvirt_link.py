@@ -27,6 +27,8 @@ _KEEPALIVE_INTERVAL_S = 2
 _KEEPALIVE_COUNT = 5
 """libvirtd is taken for hung after about ten seconds without an answer from its event loop."""
 
+_CANCEL_PATIENCE_S = 5.0
+
 _event_loop_lock = threading.Lock()
 _event_loop_runs = False
 
@@ -166,8 +168,8 @@ async def _in_thread(work: Callable[[], T], timeout_s: float) -> T:
     """
     TimeoutError when *work* takes longer; its thread is then left alone.
 
-    A cancelled caller still waits for *work* (until the deadline): what comes next for the
-    same guest must not be overtaken by it.
+    A cancelled caller still waits a little for *work*: what comes next for the same guest should
+    not be overtaken by it.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
@@ -199,7 +201,7 @@ async def _in_thread(work: Callable[[], T], timeout_s: float) -> T:
     try:
         done, _ = await asyncio.wait({future}, timeout=timeout_s)
     except asyncio.CancelledError:
-        await asyncio.wait({future}, timeout=timeout_s)
+        await asyncio.wait({future}, timeout=min(timeout_s, _CANCEL_PATIENCE_S))
         future.cancel()
         raise
     if not done:

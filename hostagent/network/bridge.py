@@ -80,3 +80,10 @@ def _explained(name: str, err: NetlinkError) -> str:
     if err.code in (errno.EPERM, errno.EACCES):
         return f"bridge {name}: not permitted; run the agent as root (or with CAP_NET_ADMIN)"
     return f"bridge {name}: {err}; see `ip -d link show {name}` on the host"
+
+
+class NoBridges:
+    """For a hypervisor whose guests are not plugged in: the fake one."""
+
+    async def ensure(self, names: Iterable[str]) -> None:
+        return

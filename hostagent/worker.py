@@ -1,0 +1,230 @@
+"""
+Does tasks: one at a time for each VM, different VMs side by side, each exactly once.
+
+A task is in the ledger before its work starts, so an agent that is killed does it again after
+its restart: verbs bring about a state, and a repeat finds it there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from hostagent.drivers.base import Driver, DriverError
+from hostagent.ledger import Ledger, LedgerError, Verdict
+from hostagent.network.bridge import NetworkError
+from hostagent.preparation import Preparation
+from protos.v1.agent_pb2 import Task, TaskKind, TaskReport
+from storage.errors import StorageError
+
+log = logging.getLogger(__name__)
+
+TIMEOUT_S = 600.0
+"""Of a task that names none."""
+
+ATTEMPTS_MAX = 3
+"""After that many crashes of the agent in the middle of a task it is reported as failed."""
+
+_LEDGER_RETRY_S = 1.0
+
+
+class Network(Protocol):
+    async def ensure(self, names: Iterable[str]) -> None:
+        """The bridges of that name are there. Raises NetworkError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What verbs work with."""
+
+    driver: Driver
+    preparation: Preparation
+    network: Network
+
+
+async def _prepare(tools: Tools, task: Task) -> None:
+    await tools.preparation.prepare(task.vm)
+
+
+async def _start(tools: Tools, task: Task) -> None:
+    await tools.network.ensure(nic.bridge for nic in task.vm.nics)
+    await tools.driver.define(tools.preparation.spec(task.vm))
+    await tools.driver.start(task.vm_id)
+
+
+async def _stop(tools: Tools, task: Task) -> None:
+    await tools.driver.stop(task.vm_id, grace_s=0 if task.hard else task.grace_s)
+
+
+async def _reboot(tools: Tools, task: Task) -> None:
+    await tools.driver.reboot(task.vm_id, hard=task.hard)
+
+
+async def _save(tools: Tools, task: Task) -> None:
+    await tools.driver.save(task.vm_id)
+
+
+async def _restore(tools: Tools, task: Task) -> None:
+    await tools.network.ensure(nic.bridge for nic in task.vm.nics)
+    await tools.driver.restore(task.vm_id)
+
+
+async def _cleanup(tools: Tools, task: Task) -> None:
+    await tools.driver.undefine(task.vm_id)
+    await tools.preparation.remove(task.vm_id)
+
+
+Verb = Callable[[Tools, Task], Awaitable[None]]
+
+VERBS: dict[TaskKind, Verb] = {
+    TaskKind.TASK_KIND_PREPARE: _prepare,
+    TaskKind.TASK_KIND_START: _start,
+    TaskKind.TASK_KIND_STOP: _stop,
+    TaskKind.TASK_KIND_REBOOT: _reboot,
+    TaskKind.TASK_KIND_SAVE: _save,
+    TaskKind.TASK_KIND_RESTORE: _restore,
+    TaskKind.TASK_KIND_CLEANUP: _cleanup,
+}
+
+
+class Worker:
+    """Works while run() runs, whether or not a front-end can be reached."""
+
+    def __init__(self, ledger: Ledger, tools: Tools, *, parallel: int = 16) -> None:
+        self._ledger = ledger
+        self._tools = tools
+        self._slots = asyncio.Semaphore(parallel)
+        self._locks: dict[int, asyncio.Lock] = {}
+        self._running: defaultdict[int, dict[int, asyncio.Task[None]]] = defaultdict(dict)
+        self._dropped: set[int] = set()
+        self._finishing: set[int] = set()
+        self._group: asyncio.TaskGroup | None = None
+        self._started = asyncio.Event()
+        self.finished = 0
+        """Counts finished tasks: two equal readings say that nothing was completed in between."""
+        self.on_report: Callable[[TaskReport], None] = lambda _: None
+        """Called with every report once it is in the ledger."""
+
+    async def run(self) -> None:
+        """
+        First what an earlier agent left unfinished, then what submit() brings. Ends by
+        cancellation, or by a bug in a verb.
+        """
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            for task in await asyncio.to_thread(self._ledger.accepted):
+                log.info("task %d of VM %d was interrupted: again", task.id, task.vm_id)
+                self._spawn(group, task)
+            self._started.set()
+            await asyncio.Event().wait()
+
+    async def submit(self, task: Task) -> None:
+        """Accepts a task; its report comes through on_report. Raises LedgerError."""
+        await self._started.wait()
+        assert self._group is not None
+        verdict = await asyncio.to_thread(self._ledger.offer, task)
+        if verdict is Verdict.NEW:
+            if task.kind == TaskKind.TASK_KIND_CLEANUP:
+                self._cancel_all(task.vm_id)
+            self._spawn(self._group, task)
+        elif verdict is Verdict.REPORTED:
+            for report in await asyncio.to_thread(self._ledger.reports):
+                if report.task_id == task.id:
+                    self.on_report(report)
+
+    def busy(self, vm_id: int) -> bool:
+        """A task of that VM is being done or waits for its turn."""
+        return bool(self._running.get(vm_id))
+
+    def _spawn(self, group: asyncio.TaskGroup, task: Task) -> None:
+        name = f"task {task.id}"
+        self._running[task.vm_id][task.id] = group.create_task(self._work(task), name=name)
+
+    def _cancel_all(self, vm_id: int) -> None:
+        """The VM goes away: what is still being done to it is of no more use."""
+        for task_id, running in self._running.get(vm_id, {}).items():
+            if task_id not in self._finishing:
+                self._dropped.add(task_id)
+                running.cancel()
+
+    async def _work(self, task: Task) -> None:
+        try:
+            async with self._locks.setdefault(task.vm_id, asyncio.Lock()), self._slots:
+                report = await self._perform(task)
+        except asyncio.CancelledError:
+            if task.id not in self._dropped:
+                raise
+            report = _report(task, "cancelled: the VM is being removed")
+        self._finishing.add(task.id)
+        await self._finish(report)
+        self._forget(task)
+        self.finished += 1
+        self.on_report(report)
+
+    def _forget(self, task: Task) -> None:
+        self._finishing.discard(task.id)
+        self._dropped.discard(task.id)
+        running = self._running[task.vm_id]
+        del running[task.id]
+        if not running:
+            del self._running[task.vm_id]
+            del self._locks[task.vm_id]
+
+    async def _finish(self, report: TaskReport) -> None:
+        """Waits out a ledger that cannot be written: an effect must not go unreported."""
+        while True:
+            try:
+                await asyncio.to_thread(self._ledger.finish, report)
+                return
+            except LedgerError as err:
+                log.error("task %d: %s", report.task_id, err)
+                await asyncio.sleep(_LEDGER_RETRY_S)
+
+    async def _perform(self, task: Task) -> TaskReport:
+        """Only refusals and failures of the outside become a failed report; a bug propagates."""
+        if await self._attempts(task) > ATTEMPTS_MAX:
+            return _report(
+                task, f"the agent ended {ATTEMPTS_MAX} times in the middle of it; see its log"
+            )
+        verb = VERBS.get(task.kind)
+        if verb is None:
+            return _report(task, f"this agent does not know {_name(task)}; upgrade the agent")
+        timeout_s = task.timeout_s or TIMEOUT_S
+        try:
+            async with asyncio.timeout(timeout_s):
+                await verb(self._tools, task)
+        except TimeoutError:
+            return _report(
+                task,
+                f"{_name(task)} of VM {task.vm_id} did not finish within {timeout_s:g} s; see "
+                "the host's hypervisor and disks, then try again",
+            )
+        except (DriverError, NetworkError, StorageError) as err:
+            return _report(task, str(err))
+        return _report(task)
+
+    async def _attempts(self, task: Task) -> int:
+        try:
+            return await asyncio.to_thread(self._ledger.begin_attempt, task.id)
+        except LedgerError as err:
+            # The count only guards against a task that ends the agent again and again.
+            log.error("task %d: %s", task.id, err)
+            return 1
+
+
+def _name(task: Task) -> str:
+    if task.kind not in VERBS:
+        return f"operation {task.kind}"
+    return TaskKind.Name(task.kind).removeprefix("TASK_KIND_").lower()
+
+
+def _report(task: Task, problem: str = "") -> TaskReport:
+    log.info("task %d, %s of VM %d: %s", task.id, _name(task), task.vm_id, problem or "done")
+    return TaskReport(
+        task_id=task.id, vm_id=task.vm_id, epoch=task.epoch, ok=not problem, detail=problem
+    )
