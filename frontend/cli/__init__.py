@@ -1,0 +1,1 @@
+"""The `skyraft` command: a client of the gRPC API like any other."""
