@@ -99,12 +99,22 @@ def test_peer_that_falls_silent_is_down(net: Net) -> None:
 
 def test_own_pause_is_not_taken_for_the_peers_silence(net: Net) -> None:
     one, two = net.pair()
+    net.let_pass(0.5, one)  # what had arrived is heard
     two.transport.send("1", vote(5))
     net.now += 60
     one.turn()
     net.let_pass(1)
     assert one.indexes == [5]
     assert one.changes == ["up 2"]
+
+
+def test_own_pause_is_not_taken_for_a_strangers_silence(net: Net) -> None:
+    one = net.add("1", {"2": "127.0.0.1:1"})
+    client = net.raw(one, net.issue())
+    net.now += 60
+    one.turn()
+    net.say(client, HELLO)
+    net.until(lambda: one.changes == ["up 2"])
 
 
 def test_peer_that_connects_but_does_not_answer_is_tried_again(net: Net) -> None:
@@ -258,6 +268,20 @@ def test_transport_may_be_destroyed_within_its_callbacks(net: Net, event: str) -
     net.until(lambda: ended)
     one.turn()
     assert ended == [event]
+
+
+def test_transport_may_be_destroyed_while_a_link_is_replaced(net: Net) -> None:
+    one = net.add("1", {"2": "127.0.0.1:1"})
+    old = net.raw(one, net.issue())
+    net.say(old, HELLO)
+    net.until(lambda: one.changes == ["up 2"])
+    one.transport.set_handler(
+        lambda peer, frame: None, lambda peer: None, lambda peer: one.transport.destroy()
+    )
+    new = net.raw(one, net.issue())
+    net.say(new, HELLO)
+    assert net.is_cut(new)
+    assert not one.transport.connected("2")
 
 
 def test_port_in_use_is_told_with_its_address(net: Net) -> None:
