@@ -136,9 +136,9 @@ def _join_token(txn: Txn, cmd: Command, sha256: str, known: int | None) -> Token
     if token.revoked:
         raise Rejected("token_revoked", f"join token {token.id} was revoked", "token")
     if cmd.at_ms >= token.expire_time_ms:
-        raise Rejected("token_expired", f"join token {token.id} has expired: make a new", "token")
+        raise Rejected("token_expired", f"join token {token.id} expired: make a new one", "token")
     if token.HasField("used_by_host_id") and token.used_by_host_id != known:
-        raise Rejected("token_used", f"join token {token.id} is used up: make a new one", "token")
+        raise Rejected("token_used", f"join token {token.id} was used: make a new one", "token")
     return token
 
 

@@ -16,6 +16,14 @@ from protos.v1.host_pb2 import HOST_STATE_MONITORED, Host
 from protos.v1.vm_pb2 import Vm
 
 
+_IN_WORDS = {
+    "INIT": "not seen yet",
+    "ERROR": "in error",
+    "DISABLED": "disabled",
+    "OFFLINE": "offline",
+}
+
+
 def place(pending: Sequence[Vm], hosts: Sequence[Host]) -> list[Placement]:
     """One decision for each VM, in the order of *pending*; earlier VMs choose first.
 
@@ -101,7 +109,7 @@ class _Pool:
         """For instance: 2 hosts: 1 disabled, 1 short of memory (needs 4096 MiB, has 512)."""
         if not self._host_count:
             return f"cluster {vm.cluster_id} has no hosts"
-        parts = [f"{count} {name.lower()}" for name, count in sorted(self._closed.items())]
+        parts = [f"{count} {_IN_WORDS[name]}" for name, count in sorted(self._closed.items())]
         slots = [slot for _, _, slot in self._heap]
         short = [slot.memory_free for slot in slots if slot.memory_free < vm.memory_mib]
         if short:

@@ -136,8 +136,8 @@ def test_big_vm_finds_the_only_host_that_holds_it() -> None:
             vm(0, vcpu=9),
             "2 hosts: 2 short of processors (needs 9, has 8)",
         ),
-        ([host(0, state=host_pb2.HOST_STATE_ERROR)], vm(0), "1 host: 1 error"),
-        ([host(0, state=host_pb2.HOST_STATE_UNSPECIFIED)], vm(0), "1 host: 1 init"),
+        ([host(0, state=host_pb2.HOST_STATE_ERROR)], vm(0), "1 host: 1 in error"),
+        ([host(0, state=host_pb2.HOST_STATE_UNSPECIFIED)], vm(0), "1 host: 1 not seen yet"),
     ],
 )
 def test_vm_that_fits_nowhere_is_told_why(hosts: list[Host], guest: Vm, reason: str) -> None:
