@@ -15,7 +15,6 @@ from protos.v1.command_pb2 import Placement
 from protos.v1.host_pb2 import HOST_STATE_MONITORED, Host
 from protos.v1.vm_pb2 import Vm
 
-
 _IN_WORDS = {
     "INIT": "not seen yet",
     "ERROR": "in error",
