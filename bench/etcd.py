@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
-import socket
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from typing import IO, Any
 
 import grpc
 import grpc.aio
+
+from bench.testbed.replicas import free_ports
 
 START_DEADLINE_S = 30.0
 
@@ -174,12 +175,3 @@ def etcd_version() -> str:
     output = subprocess.run(["etcd", "--version"], capture_output=True, text=True, check=True)
     found = re.search(r"etcd Version: (\S+)", output.stdout)
     return found.group(1) if found else "unknown"
-
-
-def free_ports(count: int) -> list[int]:
-    """All held open until the last is found, so that no two are the same."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(opened.getsockname()[1]) for opened in sockets]
-    for opened in sockets:
-        opened.close()
-    return ports

@@ -84,7 +84,9 @@ class Cloud:
 
     async def usable_hosts(self) -> int:
         hosts = host_pb2_grpc.HostServiceStub(self.channel)
-        page = await hosts.ListHosts(host_pb2.ListHostsRequest(page_size=1_000), timeout=20)
+        page: host_pb2.ListHostsResponse = await hosts.ListHosts(
+            host_pb2.ListHostsRequest(page_size=1_000), timeout=20
+        )
         return sum(host.state == host_pb2.HOST_STATE_MONITORED for host in page.hosts)
 
     async def running_vms(self) -> int:
@@ -135,7 +137,8 @@ async def measure(directory: Path, hosts: int, vms: int) -> list[Row]:
         cloud = Cloud(replicas)
         cluster_id = await cloud.add_cluster()
         template_id = await cloud.add_template()
-        empty = [own_memory_mib(pid) for pid in replicas.pids]
+        pids = [process.pid for process in replicas.processes]
+        empty = [own_memory_mib(pid) for pid in pids]
         enrolled = []
         for number in progress.track(range(hosts), description="hosts enrol"):
             name = f"bench-{number}"
@@ -153,7 +156,7 @@ async def measure(directory: Path, hosts: int, vms: int) -> list[Row]:
             bar = progress.add_task("VMs run", total=vms)
             await wait_for(cloud.running_vms, vms, lambda now: progress.update(bar, completed=now))
             took = time.perf_counter() - started
-            full = [own_memory_mib(pid) for pid in replicas.pids]
+            full = [own_memory_mib(pid) for pid in pids]
     return [
         Row(name="own_memory_mib.empty", value=max(empty), unit="MiB"),
         Row(
