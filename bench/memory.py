@@ -93,7 +93,9 @@ class Cloud:
         running = 0
         request = vm_pb2.ListVmsRequest(page_size=1_000)
         while True:
-            page = await vm_pb2_grpc.VmServiceStub(self.channel).ListVms(request, timeout=20)
+            page: vm_pb2.ListVmsResponse = await vm_pb2_grpc.VmServiceStub(self.channel).ListVms(
+                request, timeout=20
+            )
             running += sum(vm.lcm_state == vm_pb2.LCM_STATE_RUNNING for vm in page.vms)
             if not page.next_page_token:
                 return running

@@ -51,5 +51,5 @@ def test_each_kill_gives_one_figure_and_nothing_is_missed() -> None:
 
 
 def test_lost_and_doubled_writes_are_counted() -> None:
-    outcome = asyncio.run(run_kills(Store(forgets=2, doubles=1), 1, lambda: None))
+    outcome = asyncio.run(run_kills(Store(forgets=2, doubles=1), 3, lambda: None))
     assert (outcome.lost, outcome.doubled) == (2, 1)
