@@ -53,7 +53,7 @@ class Connection:
         stub = getattr(grpc_module, f"{noun.message}ServiceStub")(self._channel)
         return getattr(stub, noun.method(verb))
 
-    def call(self, noun: Noun, verb: str, request: Any = None, **fields: Any) -> Any:
+    def call(self, noun: Noun, verb: str, /, request: Any = None, **fields: Any) -> Any:
         """``call(VM, "Get", id=3)``. Raises CliError, also after every retry failed."""
         if request is None:
             request = noun.request(verb, **fields)
@@ -75,7 +75,7 @@ class Connection:
                 failure = explain(self.context, self.addresses) or failure
             raise failure from error
 
-    def pages(self, noun: Noun, *, page_size: int, stale: bool, **fields: Any) -> Iterator[Any]:
+    def pages(self, noun: Noun, /, *, page_size: int, stale: bool, **fields: Any) -> Iterator[Any]:
         """Every page of a list, each asked for when the one before is used up."""
         token = ""
         while True:

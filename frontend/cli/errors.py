@@ -10,11 +10,12 @@ EXIT_UNAVAILABLE = 3
 EXIT_INTERRUPTED = 130
 
 _UNAVAILABLE_REASONS = {"unavailable", "deadline_exceeded", "cancelled"}
+_REFERRED = {"cluster", "host", "image", "template", "vm"}
 _DEFAULT_STEP = "`skyraft {noun} --help` tells what is accepted"
 
 _NEXT_STEPS = {
     "already_exists": "choose another name, or `skyraft {noun} list` to see what is there",
-    "in_use": "`skyraft {noun} show` and `skyraft vm list` tell what uses it",
+    "in_use": "`skyraft {noun} show {target}` and `skyraft vm list` tell what uses it",
     "internal": "this is a bug in Skyraft: the replica's log holds the trace",
     "not_found": "`skyraft {noun} list` shows what exists",
     "out_of_range": "that revision is too old or in the future: start without it",
@@ -27,7 +28,7 @@ _NEXT_STEPS = {
     "token_unknown": "`skyraft context show` tells which token was used; a new one is needed",
     "unauthenticated": "`skyraft context show` tells which certificate or token was used",
     "unimplemented": "client and replicas differ: compare `skyraft version` and `cluster status`",
-    "wrong_state": "`skyraft {noun} show` tells its state; wait for the running step to end",
+    "wrong_state": "`skyraft {noun} show {target}` tells its state; wait for its step to end",
 }
 
 
@@ -62,11 +63,21 @@ def from_rpc(error: Any, noun: str, request: Any = None) -> CliError:
     from protos.errors import failure_of
 
     failure = failure_of(error)
-    cause = f"{failure.message} (field {failure.field})" if failure.field else failure.message
+    cause = failure.message
+    if failure.field not in ("", "id", "name"):
+        cause = f"{cause} (field {failure.field})"
     if failure.retryable or failure.reason in _UNAVAILABLE_REASONS:
         return unavailable(cause, _repeat(request), reason=failure.reason)
-    template = _NEXT_STEPS.get(failure.reason) or _DEFAULT_STEP
-    return rejected(failure.reason, cause, template.format(noun=noun))
+    at_fault = failure.field.removesuffix("_id")
+    if failure.field.endswith("_id") and at_fault in _REFERRED:
+        noun = at_fault  # what is missing is what the field refers to
+    step = _NEXT_STEPS.get(failure.reason) or _DEFAULT_STEP
+    return rejected(failure.reason, cause, step.format(noun=noun, target=_target(request)))
+
+
+def _target(request: Any) -> str:
+    target = getattr(request, "id", None)
+    return "" if target is None else str(target)
 
 
 def _repeat(request: Any) -> str:

@@ -10,17 +10,17 @@ import click
 from frontend.cli.errors import usage
 from frontend.cli.nouns import CLUSTER, EVENT, HOST, IMAGE, TEMPLATE, TOKEN, VM, Noun
 from frontend.cli.options import NounGroup, connect, output, stale_option
-from frontend.cli.output import Column, moment
+from frontend.cli.output import Column, clock
 from frontend.cli.records import Record, to_record
 
 _NOUNS = {noun.name: noun for noun in (CLUSTER, HOST, IMAGE, TEMPLATE, VM, TOKEN)}
 
 LIST_COLUMNS = (
     Column("revision"),
-    Column("time", cell=lambda record: moment(record["time_ms"])),
+    Column("time", cell=lambda record: clock(record["time_ms"])),
     Column("kind"),
     Column("object", cell=lambda record: f"{record['noun']} {record['object_id']}"),
-    Column("actor"),
+    Column("actor", optional=True),
     Column("detail"),
 )
 

@@ -117,7 +117,12 @@ def _token_addresses(connection: Connection) -> list[str]:
     if connection.context.token:
         return list(connection.addresses)
     replicas = connection.call(CLUSTER, "GetStatus").replicas
-    return [replica.token_address for replica in replicas if replica.token_address]
+    return [replica.token_address or _unknown_port(replica.api_address) for replica in replicas]
+
+
+def _unknown_port(api_address: str) -> str:
+    """A replica of an older version does not tell: the person must."""
+    return f"{api_address.rpartition(':')[0]}:TOKENPORT"
 
 
 @host.command(name="list")
@@ -162,23 +167,28 @@ def _set_state(verb: str, state: str, text: str) -> Callable[..., None]:
         from google.protobuf.field_mask_pb2 import FieldMask
 
         from frontend.cli import lookup
-        from frontend.cli.resources import request_ids
+        from frontend.cli.resources import print_each, request_ids
 
         connection = connect()
         ids = lookup.find_all(connection, HOST, targets)
         wanted = HOST.module.HostState.Value(f"HOST_STATE_{state}")
-        answers = [
-            connection.call(
-                HOST,
-                "Update",
-                request_id=one_request,
-                host=HOST.module.Host(id=host_id, state=wanted),
-                update_mask=FieldMask(paths=["state"]),
-                expected_revision=expected_revision,
-            )
-            for host_id, one_request in zip(ids, request_ids(request_id, len(ids)), strict=True)
-        ]
-        output().answers([to_record(answer) for answer in answers], LIST_COLUMNS)
+        mask = FieldMask(paths=["state"])
+        print_each(
+            (
+                to_record(
+                    connection.call(
+                        HOST,
+                        "Update",
+                        request_id=one_request,
+                        host=HOST.module.Host(id=host_id, state=wanted),
+                        update_mask=mask,
+                        expected_revision=expected_revision,
+                    )
+                )
+                for host_id, one_request in zip(ids, request_ids(request_id, len(ids)), strict=True)
+            ),
+            LIST_COLUMNS,
+        )
 
     return command
 

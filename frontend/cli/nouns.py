@@ -35,7 +35,7 @@ class Noun:
         """protos.v1.vm_pb2, imported on first use: a command pays only for its own noun."""
         return importlib.import_module(f"protos.v1.{self.name}_pb2")
 
-    def request(self, verb: str, **fields: Any) -> Any:
+    def request(self, verb: str, /, **fields: Any) -> Any:
         """``VM.request("Get", id=3)`` is GetVmRequest(id=3). A field that is None is not set."""
         given = {name: value for name, value in fields.items() if value is not None}
         return getattr(self.module, f"{self.method(verb)}Request")(**given)

@@ -30,6 +30,8 @@ class Column:
     field: str
     title: str = ""
     cell: Callable[[Record], str] | None = None
+    optional: bool = False
+    """Left out where the terminal is too narrow for all."""
 
     @property
     def heading(self) -> str:
@@ -179,8 +181,9 @@ def table_lines(
     cells += [[column.text(record) for column in columns] for record in records]
     needed = [max(map(len, column)) for column in zip(*cells, strict=True)]
     if widths:
-        needed = [max(pair) for pair in zip(needed, widths, strict=True)]
-    fitted = _fitted(needed, width - len(_GAP) * (len(columns) - 1)) if width else needed
+        # A column that was left out before stays out.
+        needed = [max(pair) if pair[1] else 0 for pair in zip(needed, widths, strict=True)]
+    fitted = _fitted(needed, columns, width) if width else needed
     return [_line(row, fitted) for row in cells], fitted
 
 
@@ -233,6 +236,12 @@ def moment(time_ms: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time_ms / 1000))
 
 
+def clock(time_ms: int) -> str:
+    """As `moment`, without the date if that is today's."""
+    full = moment(time_ms)
+    return full.removeprefix(time.strftime("%Y-%m-%d "))
+
+
 def age(time_ms: int) -> str:
     """How long ago, in the largest unit."""
     if not time_ms:
@@ -258,10 +267,13 @@ def _detail(field: str, value: Any) -> Iterator[str]:
         yield human(field, value)
 
 
-def _fitted(needed: Sequence[int], room: int) -> list[int]:
-    """The widest columns give way first."""
+def _fitted(needed: Sequence[int], columns: Sequence[Column], room: int) -> list[int]:
+    """Widths that fit: optional columns go first (width 0), then the widest give way."""
     widths = list(needed)
-    while sum(widths) > room:
+    for position in reversed(range(len(columns))):
+        if columns[position].optional and _total(widths) > room:
+            widths[position] = 0
+    while _total(widths) > room:
         widest = max(range(len(widths)), key=lambda at: widths[at])
         if widths[widest] <= _CELL_MIN:
             break
@@ -269,10 +281,16 @@ def _fitted(needed: Sequence[int], room: int) -> list[int]:
     return widths
 
 
+def _total(widths: Sequence[int]) -> int:
+    shown = [width for width in widths if width]
+    return sum(shown) + len(_GAP) * (len(shown) - 1)
+
+
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
     fitted = (
         cell.ljust(width) if len(cell) <= width else cell[: width - 1] + "…"
         for cell, width in zip(cells, widths, strict=True)
+        if width
     )
     return _GAP.join(fitted).rstrip()
 

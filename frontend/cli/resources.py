@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from frontend.cli import lookup
@@ -96,25 +96,41 @@ def update(
 def delete(
     noun: Noun, targets: Sequence[str], *, request_id: str, expected_revision: int = 0
 ) -> None:
-    """Deletes one after the other and prints each as it is gone."""
+    """Deletes one after the other and prints what is gone."""
     connection = connect()
     ids = lookup.find_all(connection, noun, targets)
-    gone = []
-    for object_id, one_request in zip(ids, request_ids(request_id, len(ids)), strict=True):
-        connection.call(
-            noun,
-            "Delete",
-            id=object_id,
-            request_id=one_request,
-            expected_revision=expected_revision,
-        )
-        gone.append({"id": object_id, "deleted": True})
-    output().answers(gone, [Column("id", noun.name), Column("deleted")])
+    print_each(
+        (
+            _deleted(connection, noun, object_id, one_request, expected_revision)
+            for object_id, one_request in zip(ids, request_ids(request_id, len(ids)), strict=True)
+        ),
+        [Column("id", noun.name), Column("deleted")],
+    )
+
+
+def print_each(records: Iterable[Record], columns: Sequence[Column]) -> None:
+    """Prints what a verb did to each object; also when a later one was refused."""
+    done: list[Record] = []
+    try:
+        for record in records:
+            done.append(record)
+    except CliError:
+        if done:
+            output().answers(done, columns)
+        raise
+    output().answers(done, columns)
 
 
 def request_ids(base: str, count: int) -> list[str]:
     """One for each request of a command: a repeated command repeats each of them."""
     return [base] if count == 1 else [f"{base}-{number}" for number in range(count)]
+
+
+def _deleted(
+    connection: Connection, noun: Noun, object_id: int, request_id: str, revision: int
+) -> Record:
+    connection.call(noun, "Delete", id=object_id, request_id=request_id, expected_revision=revision)
+    return {"id": object_id, "deleted": True}
 
 
 def _frames(

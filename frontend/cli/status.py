@@ -21,7 +21,7 @@ ASK_TIMEOUT_S = 2.0
 _REFRESH_S = 1.0
 
 COLUMNS = (
-    Column("id", "replica"),
+    Column("id"),
     Column("role"),
     Column("term"),
     Column("commit_index", "commit"),
@@ -29,8 +29,8 @@ COLUMNS = (
     Column("lag"),
     Column("last_contact_ms", "heard"),
     Column("disk_free_bytes", "disk free"),
-    Column("private_memory_bytes", "memory"),
-    Column("version"),
+    Column("private_memory_bytes", "memory", optional=True),
+    Column("version", optional=True),
     Column("address"),
 )
 
@@ -97,6 +97,9 @@ def lines(record: Record, width: int | None = None) -> list[str]:
             shown.append(f"{where} halted: {row['halted']}")
         elif row["error"]:
             shown.append(f"{where}: {row['error']}")
+    versions = {row["version"] for row in record["replicas"] if row["version"]}
+    if len(versions) > 1:
+        shown.append(f"the replicas run different versions: {', '.join(sorted(versions))}")
     front_end = f"front-end {record['cluster_id'][:8]}: " if record["cluster_id"] else ""
     return [*shown, "", f"{front_end}{record['verdict']}"]
 
@@ -177,7 +180,9 @@ def _silent(answers: Sequence[Answer], heard: Sequence[Any], leader: Any) -> lis
 
 def _row_of_silent(replica_id: str, address: str, error: str, leader: Any) -> Record:
     seen = _seen_by(leader, replica_id)
-    lag = max(0, leader.commit_index - seen.match_index) if seen is not None else None
+    # A new leader learns how far a replica is when that answers: until then 0 means unknown.
+    known = seen is not None and seen.match_index
+    lag = max(0, leader.commit_index - seen.match_index) if known else None
     unknown = dict.fromkeys(("term", "last_index", "commit_index", "applied_index"), None)
     return {
         "id": replica_id,

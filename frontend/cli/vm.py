@@ -25,7 +25,7 @@ from frontend.cli.options import (
     wait_options,
     watch_option,
 )
-from frontend.cli.output import Column, age, moment
+from frontend.cli.output import Column, age, clock
 from frontend.cli.records import Record, to_record
 
 
@@ -51,7 +51,7 @@ LIST_COLUMNS = (
 )
 
 CHANGE_COLUMNS = (
-    Column("time", cell=lambda record: moment(record["time_ms"])),
+    Column("time", cell=lambda record: clock(record["time_ms"])),
     Column("id"),
     Column("name"),
     Column("state", cell=_state),
@@ -236,18 +236,21 @@ def _act(
     fields: Record,
 ) -> None:
     from frontend.cli import lookup, waiting
-    from frontend.cli.resources import request_ids
+    from frontend.cli.resources import print_each, request_ids
 
     connection = connect()
     ids = lookup.find_all(connection, VM, targets)
-    vms = [
+    begun = (
         connection.call(VM, verb.capitalize(), id=vm_id, request_id=one_request, **fields)
         for vm_id, one_request in zip(ids, request_ids(request_id, len(ids)), strict=True)
-    ]
-    if wait and verb == "recover":
-        vms = [waiting.recovered(connection, each, timeout_s) for each in vms]
-    elif wait:
-        vms = waiting.vms_settle(connection, vms, wanted, timeout_s)
+    )
+    if not wait:
+        print_each(map(to_record, begun), LIST_COLUMNS)
+        return
+    if verb == "recover":
+        vms = [waiting.recovered(connection, each, timeout_s) for each in begun]
+    else:
+        vms = waiting.vms_settle(connection, list(begun), wanted, timeout_s)
     output().answers([to_record(each) for each in vms], LIST_COLUMNS)
 
 
