@@ -66,6 +66,10 @@ EXPIRE_EVERY = 256
 """Old results and events go in batches, once in so many log indexes: cheaper than one by one."""
 
 
+REFUSAL_CHARS_MAX = 1024
+"""Refusals quote what was refused, which may be megabytes; results are kept."""
+
+
 class Machine:
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -92,7 +96,8 @@ class Machine:
             payload = HANDLERS[op_name](txn, cmd, index)
         except Rejected as no:
             txn.discard()
-            result = Result(code=no.code, detail=no.detail, field=no.field, revision=index)
+            detail = no.detail[:REFUSAL_CHARS_MAX]
+            result = Result(code=no.code, detail=detail, field=no.field, revision=index)
         else:
             result = Result(payload=payload, revision=index)
         result.actor, result.request_sha256 = cmd.actor, digest

@@ -33,10 +33,9 @@ def update(txn: Txn, cmd: Command, index: int) -> bytes:
     access.require_admin(cmd)
     request = cmd.update_cluster
     new = request.cluster
-    paths = request.update_mask.paths
     cluster = access.existing(clusters.get(txn, new.id), "cluster", new.id)
     access.expect_revision(cluster, "cluster", request.expected_revision)
-    edits.check_mask(paths, _ALLOWED, Cluster)
+    paths = edits.checked_mask(request.update_mask, _ALLOWED, Cluster)
 
     old_name, old_network = cluster.name, Network()
     old_network.CopyFrom(cluster.network)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
 from frontend.commands.validation import invalid
@@ -20,14 +21,19 @@ NAMES: dict[str, Names] = {
 }
 
 
-def check_mask(paths: Sequence[str], allowed: Collection[str], message: type[Message]) -> None:
+def checked_mask(
+    mask: FieldMask, allowed: Collection[str], message: type[Message]
+) -> Sequence[str]:
+    """The fields that *mask* names, each once; refuses it when it names what may not change."""
+    paths = mask.paths
     if not paths:
         raise invalid("update_mask", f"names no field; may name {', '.join(sorted(allowed))}")
     for path in paths:
         if path not in allowed:
             known = path in message.DESCRIPTOR.fields_by_name
             detail = f"{path} may not be changed" if known else f"there is no field {path!r}"
-            raise Rejected("invalid_argument", f"update_mask: {detail}", "update_mask")
+            raise invalid("update_mask", detail)
+    return list(dict.fromkeys(paths))
 
 
 def take_over(target: Message, source: Message, paths: Sequence[str]) -> None:

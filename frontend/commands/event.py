@@ -8,8 +8,6 @@ from frontend.state import events
 from frontend.state.store import Txn
 from protos.v1.command_pb2 import Command
 
-DETAIL_CHARS_MAX = 1024
-
 
 def record(txn: Txn, cmd: Command, index: int) -> bytes:
     """Details often quote what a stranger sent, so they are cut and cleaned, not refused."""
@@ -19,6 +17,6 @@ def record(txn: Txn, cmd: Command, index: int) -> bytes:
     if "." not in op.kind:
         raise invalid("kind", "must look like noun.what")
     validation.name(op.noun, "noun")
-    detail = "".join(char if char.isprintable() else "?" for char in op.detail[:DETAIL_CHARS_MAX])
+    detail = validation.cleaned(op.detail)
     events.append(txn, cmd, index, op.kind, op.noun, op.object_id, detail)
     return b""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from frontend.commands import access, capacity, edits, lifecycle, report, validation
-from frontend.commands.validation import invalid
+from frontend.commands.validation import cleaned, invalid
 from frontend.errors import Rejected
 from frontend.state import clusters, counters, events, hosts, tasks, tokens, vms
 from frontend.state.store import Txn
@@ -52,8 +52,10 @@ def report_host(txn: Txn, cmd: Command, index: int) -> bytes:
     before = host.SerializeToString(deterministic=True)
     old_unknown = list(host.unknown_guests)
     host.capacity.CopyFrom(op.capacity)
-    host.agent_version = op.agent_version
-    host.unknown_guests[:] = op.unknown_guests[:UNKNOWN_GUESTS_MAX]
+    host.capacity.hypervisor = cleaned(op.capacity.hypervisor)
+    host.capacity.hypervisor_detail = cleaned(op.capacity.hypervisor_detail)
+    host.agent_version = cleaned(op.agent_version)
+    host.unknown_guests[:] = map(cleaned, op.unknown_guests[:UNKNOWN_GUESTS_MAX])
     host.error = ""
     if host.state != HOST_STATE_DISABLED:
         _move(txn, cmd, index, host, HOST_STATE_MONITORED)
@@ -74,7 +76,7 @@ def mark(txn: Txn, cmd: Command, index: int) -> bytes:
         raise invalid("state", "must be MONITORED, ERROR or OFFLINE")
     if host.state == HOST_STATE_UNSPECIFIED:
         raise Rejected("wrong_state", f"host {host.id} was never seen")
-    error = "" if op.state == HOST_STATE_MONITORED else op.detail or "the host is silent"
+    error = "" if op.state == HOST_STATE_MONITORED else cleaned(op.detail) or "the host is silent"
     if host.state == HOST_STATE_DISABLED:
         if host.error != error:
             host.revision = index
@@ -94,10 +96,9 @@ def update(txn: Txn, cmd: Command, index: int) -> bytes:
     access.require_admin(cmd)
     request = cmd.update_host
     new = request.host
-    paths = request.update_mask.paths
     host = access.existing(hosts.get(txn, new.id), "host", new.id)
     access.expect_revision(host, "host", request.expected_revision)
-    edits.check_mask(paths, _ALLOWED, Host)
+    paths = edits.checked_mask(request.update_mask, _ALLOWED, Host)
     old_name = host.name
     edits.take_over(host, new, [path for path in paths if path != "state"])
     validation.name(host.name)

@@ -89,18 +89,17 @@ def fail(txn: Txn, cmd: Command, index: int) -> bytes:
     image = access.existing(images.get(txn, op.image_id), "image", op.image_id, "image_id")
     if image.state != IMAGE_STATE_LOCKED:
         raise Rejected("wrong_state", f"image {image.id} is {state_name(image)}, not LOCKED")
-    image.error = op.error
-    _move(txn, cmd, index, image, IMAGE_STATE_ERROR, op.error)
+    image.error = validation.cleaned(op.error) or "the import failed"
+    _move(txn, cmd, index, image, IMAGE_STATE_ERROR, image.error)
     return images.put(txn, image)
 
 
 def update(txn: Txn, cmd: Command, index: int) -> bytes:
     request = cmd.update_image
     new = request.image
-    paths = request.update_mask.paths
     image = access.changeable(cmd, images.get(txn, new.id), "image", new.id)
     access.expect_revision(image, "image", request.expected_revision)
-    edits.check_mask(paths, _ALLOWED, Image)
+    paths = edits.checked_mask(request.update_mask, _ALLOWED, Image)
     old_name = image.name
     edits.take_over(image, new, paths)
     _check(image)

@@ -6,7 +6,7 @@ accepted, so that it stops repeating them, and change nothing.
 
 from __future__ import annotations
 
-from frontend.commands import access, lifecycle
+from frontend.commands import access, lifecycle, validation
 from frontend.commands.lifecycle import (
     AFTER_FAILURE,
     AFTER_SUCCESS,
@@ -33,7 +33,6 @@ from protos.v1.agent_pb2 import (
     GuestPower,
     Task,
     TaskKind,
-    TaskReport,
 )
 from protos.v1.command_pb2 import Command
 from protos.v1.vm_pb2 import Vm
@@ -66,14 +65,14 @@ def task(txn: Txn, cmd: Command, index: int) -> bytes:
     if done.host_id != op.host_id:
         raise Rejected("permission_denied", f"task {done.id} is not of host {op.host_id}")
     done.state = TASK_STATE_DONE if report.ok else TASK_STATE_FAILED
-    done.detail, done.revision = report.detail, index
+    done.detail, done.revision = validation.cleaned(report.detail), index
     tasks.finish(txn, done)
 
     vm = vms.get(txn, done.vm_id)
     assert vm is not None, f"task {done.id} is for VM {done.vm_id}, which does not exist"
     if vm.HasField("task_id") and vm.task_id == done.id:
         vm.ClearField("task_id")
-        _go_on(txn, cmd, index, vm, done, report)
+        _go_on(txn, cmd, index, vm, done)
         vms.put(txn, vm)
     return b""
 
@@ -96,7 +95,7 @@ def see(
         return
     place = SEEN.get(power, {}).get(lifecycle.place_of(vm))
     if place is not None:
-        _observed(txn, cmd, index, vm, place, detail or _WHY[power])
+        _observed(txn, cmd, index, vm, place, validation.cleaned(detail) or _WHY[power])
 
 
 def lose(txn: Txn, cmd: Command, index: int, vm: Vm, why: str) -> None:
@@ -111,13 +110,13 @@ def _observed(txn: Txn, cmd: Command, index: int, vm: Vm, place: Place, why: str
     vms.put(txn, vm)
 
 
-def _go_on(txn: Txn, cmd: Command, index: int, vm: Vm, done: Task, report: TaskReport) -> None:
+def _go_on(txn: Txn, cmd: Command, index: int, vm: Vm, done: Task) -> None:
     """The next place of a VM whose task has ended."""
     old = lifecycle.place_of(vm)
     assert TASK_OF.get(old) == done.kind, f"VM {vm.id} in {old} with {done.kind}"
     vm.revision = index
-    if not report.ok:
-        _fall_back(txn, cmd, index, vm, done, report.detail)
+    if done.state == TASK_STATE_FAILED:
+        _fall_back(txn, cmd, index, vm, done)
         return
     vm.error = ""
     new = AFTER_SUCCESS[old]
@@ -131,9 +130,9 @@ def _go_on(txn: Txn, cmd: Command, index: int, vm: Vm, done: Task, report: TaskR
         lifecycle.begin(txn, cmd, index, vm, new)
 
 
-def _fall_back(txn: Txn, cmd: Command, index: int, vm: Vm, done: Task, detail: str) -> None:
+def _fall_back(txn: Txn, cmd: Command, index: int, vm: Vm, done: Task) -> None:
     kind = TaskKind.Name(done.kind).removeprefix("TASK_KIND_")
-    error = f"{kind} failed on host {done.host_id}: {detail or 'no reason given'}"
+    error = f"{kind} failed on host {done.host_id}: {done.detail or 'no reason given'}"
     old = lifecycle.place_of(vm)
     new = AFTER_FAILURE[old]
     if new == old:

@@ -44,10 +44,9 @@ def create(txn: Txn, cmd: Command, index: int) -> bytes:
 def update(txn: Txn, cmd: Command, index: int) -> bytes:
     request = cmd.update_template
     new = request.template
-    paths = request.update_mask.paths
     template = access.changeable(cmd, templates.get(txn, new.id), "template", new.id)
     access.expect_revision(template, "template", request.expected_revision)
-    edits.check_mask(paths, _CHECKS, Template)
+    paths = edits.checked_mask(request.update_mask, _CHECKS, Template)
     for path in paths:
         _CHECKS[path](new)
     old_name = template.name

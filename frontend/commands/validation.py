@@ -16,6 +16,7 @@ from protos.v1.template_pb2 import TemplateDisk
 
 NAME_CHARS_MAX = 128
 DESCRIPTION_CHARS_MAX = 4096
+DETAIL_CHARS_MAX = 1024
 REQUEST_ID_CHARS_MAX = 128
 LABELS_MAX = 64
 LABEL_CHARS_MAX = 256
@@ -45,6 +46,12 @@ _BRIDGE = re.compile(r"[a-z][a-z0-9_.-]{0,14}")
 
 def invalid(field: str, detail: str) -> Rejected:
     return Rejected("invalid_argument", f"{field}: {detail}", field)
+
+
+def cleaned(text: str, chars_max: int = DETAIL_CHARS_MAX) -> str:
+    """What a host or a stranger said, fit for logs and terminals: such texts are not refused."""
+    cut = text[:chars_max]
+    return cut if cut.isprintable() else "".join(c if c.isprintable() else "?" for c in cut)
 
 
 def request_id(value: str) -> None:

@@ -63,10 +63,9 @@ def create(txn: Txn, cmd: Command, index: int) -> bytes:
 def update(txn: Txn, cmd: Command, index: int) -> bytes:
     request = cmd.update_vm
     new = request.vm
-    paths = request.update_mask.paths
     vm = access.owned(cmd, vms.get(txn, new.id), "VM", new.id)
     access.expect_revision(vm, "VM", request.expected_revision)
-    edits.check_mask(paths, _ALLOWED, Vm)
+    paths = edits.checked_mask(request.update_mask, _ALLOWED, Vm)
     edits.take_over(vm, new, paths)
     validation.name(vm.name)
     validation.description(vm.description)

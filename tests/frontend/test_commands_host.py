@@ -315,3 +315,12 @@ def test_host_may_be_deleted_while_leftovers_wait(cloud: Cloud) -> None:
     cloud.report_host(0, Guest(vm_id=vm.id, epoch=1, power=GUEST_POWER_ON))
     cloud.run("user/root", delete_host=DeleteHostRequest(id=0))
     assert cloud.waiting() == []
+
+
+def test_what_a_host_says_is_cleaned_before_people_see_it(cloud: Cloud) -> None:
+    cloud.host()
+    cloud.report_host(0, unknown_guests=["\x1b[2Jx" + "y" * 5000] * 2000)
+    names = cloud.get(hosts, 0).unknown_guests
+    assert len(names) == 1000
+    assert (names[0][:5], len(names[0])) == ("?[2Jx", 1024)
+    assert all(len(event) < 1100 for event in cloud.events())

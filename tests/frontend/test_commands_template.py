@@ -151,3 +151,9 @@ def test_deleted_template_is_gone_and_its_name_free(cloud: Cloud) -> None:
         refusal = cloud.refused(delete_template=DeleteTemplateRequest(id=object_id))
         assert (refusal.code, refusal.field) == ("not_found", "id")
     assert cloud.template().id == 1
+
+
+def test_mask_that_names_a_field_many_times_is_told_once(cloud: Cloud) -> None:
+    cloud.template()
+    cloud.update("template", ["vcpu"] * 10_000, id=0, vcpu=2)
+    assert cloud.events()[-1] == "template.updated vcpu"

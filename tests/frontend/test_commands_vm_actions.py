@@ -305,6 +305,15 @@ def test_failed_task_keeps_its_reason(cloud: Cloud) -> None:
     assert cloud.get(vms, 0).error == "PREPARE failed on host 0: no space left"
 
 
+def test_reason_of_a_failure_is_cut_and_cleaned(cloud: Cloud) -> None:
+    cloud.vm()
+    cloud.place(0)
+    cloud.report(0, ok=False, detail="\x1b]0;title\a" + "x" * 100_000)
+    error = cloud.get(vms, 0).error
+    assert error.isprintable()
+    assert len(error) < 1100
+
+
 @pytest.mark.parametrize(
     ("start", "power", "end"),
     [

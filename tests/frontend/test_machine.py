@@ -139,6 +139,14 @@ def test_odd_request_id_is_refused(cloud: Cloud, request_id: str) -> None:
     assert (result.code, result.field) == ("invalid_argument", "request_id")
 
 
+def test_refusal_of_a_huge_field_is_short(cloud: Cloud) -> None:
+    template = Template(name="t", vcpu=1, memory_mib=64, labels={"X" * 100_000: ""})
+    op = CreateTemplateRequest(template=template)
+    result = cloud.apply(cloud.command(create_template=op))
+    assert result.code == "invalid_argument"
+    assert result.ByteSize() < 1500
+
+
 def test_command_without_request_id_is_refused_each_time(cloud: Cloud) -> None:
     cmd = Command(actor="user/ann", create_template=create("small"))
     assert cloud.apply(cmd).code == cloud.apply(cmd).code == "invalid_argument"
