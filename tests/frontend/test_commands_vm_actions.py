@@ -21,7 +21,6 @@ from protos.v1.agent_pb2 import (
     TASK_KIND_STOP,
     TASK_STATE_CANCELLED,
     TASK_STATE_FAILED,
-    Task,
     TaskReport,
 )
 from protos.v1.command_pb2 import ReportTask
@@ -391,11 +390,3 @@ def test_every_place_is_reached_and_left_by_some_table() -> None:
     assert named <= left
     assert named - {"ACTIVE/CLEANUP_DELETE"} <= entered
     assert "DONE" not in left
-
-
-def test_task_table_holds_what_the_host_needs(cloud: Cloud) -> None:
-    cloud.vm()
-    cloud.place(0)
-    [task] = cloud.waiting()
-    assert task == Task.FromString(task.SerializeToString())
-    assert (task.vm_id, task.host_id, task.epoch, task.create_time_ms) == (0, 0, 1, cloud.now_ms)
