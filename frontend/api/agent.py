@@ -111,6 +111,8 @@ class AgentService:
             await send(self._sessions.not_leader())
             return
         hello = await _hello(requests)
+        # An enrolment of a moment ago must be seen.
+        await self._replica.read()
         host = self._host_of(caller)
         session = HostSession(host.id, term, hello, self._mutations)
         session.push(self._welcome(host.id, term))
