@@ -13,7 +13,7 @@ from frontend.auth.callers import Caller
 from frontend.commands import validation
 from frontend.errors import Rejected
 from frontend.replica import Replica
-from frontend.state import events, images
+from frontend.state import events, images, results
 from protos.v1 import image_pb2 as wire
 from protos.v1.command_pb2 import RegisterImage
 
@@ -30,7 +30,7 @@ class ImageService:
     async def upload_image(self, caller: Caller, requests: Requests) -> bytes:
         """Stored and inspected here first, registered then: an image that is known exists."""
         header = await _header(requests)
-        await self.require_free_name(header.name)
+        await self._require_free_name(header)
         async with self._files.added(
             _chunks(requests), sha256=header.sha256, size_bytes=header.size_bytes
         ) as stored:
@@ -100,14 +100,16 @@ class ImageService:
         async for chunk in self._files.read(request.sha256, request.offset):
             yield wire.ReadImageResponse(chunk=chunk)
 
-    async def require_free_name(self, name: str) -> None:
+    async def _require_free_name(self, header: wire.UploadImageHeader) -> None:
         """Refuses at once what registering would refuse after gigabytes were sent."""
-        validation.name(name)
+        validation.name(header.name)
         await self._replica.read()
         with self._replica.store.read() as txn:
-            taken = images.names.find(txn, name)
-        if taken is not None:
-            raise Rejected("already_exists", f"image {taken} has the name {name}", "name")
+            taken = images.names.find(txn, header.name)
+            # Its own image has the name when an upload is repeated.
+            repeated = results.find(txn, header.request_id) is not None
+        if taken is not None and not repeated:
+            raise Rejected("already_exists", f"image {taken} has the name {header.name}", "name")
 
 
 async def _header(requests: Requests) -> wire.UploadImageHeader:
