@@ -1,0 +1,133 @@
+"""
+The main job, shown: three replicas, two hosts, three guests, a killed leader, nothing lost.
+
+Exit status 0 only if every promise held.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import sys
+from datetime import UTC, datetime
+
+import click
+import grpc.aio
+from rich.console import Console
+
+from bench.demo_guests import GuestFailed
+from bench.demo_show import Show
+from bench.demo_steps import FAKE_SCRIPT, Broken, Demo, usage
+from bench.report import Row, commit, describe_machine, readable
+from bench.testbed.bed import Bed, bed_directories, ends_in_good_order, sweep
+from bench.testbed.guest import GuestBuildError
+from bench.testbed.hosts import NEEDED, HostFailed
+from bench.testbed.network import NetworkError
+from bench.testbed.replicas import ReplicaFailed
+
+STEPS = 7
+FAILURES = (
+    Broken,
+    GuestBuildError,
+    GuestFailed,
+    HostFailed,
+    NetworkError,
+    ReplicaFailed,
+    TimeoutError,
+    grpc.aio.AioRpcError,
+)
+"""What a promise that does not hold looks like; anything else is a bug of the demo."""
+
+
+@click.command(help=__doc__)
+@click.option("--fake", is_flag=True, help="Fake hosts: needs no root and takes seconds.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@click.option("--keep", is_flag=True, help="Leave it running and say how to use it.")
+@click.option("--stop", is_flag=True, help="End what --keep left running.")
+@click.option("--quick", is_flag=True, help="Accepted as everywhere; the demo is short already.")
+def main(fake: bool, as_json: bool, keep: bool, stop: bool, quick: bool) -> None:
+    console = Console(stderr=as_json)
+    if stop:
+        for name in sweep(kept=True) or ["nothing: no demo was left running"]:
+            console.print(f"ended {name}")
+        return
+    sweep()
+    if not fake and (missing := _missing()):
+        raise click.ClickException(
+            f"real hosts need {missing}; `./dev demo --fake` shows the same on fake hosts"
+        )
+    with ends_in_good_order():
+        rows, failure = _run(console, fake=fake, keep=keep)
+    if as_json:
+        _print_json(rows, fake=fake, failure=failure)
+    elif rows:
+        figures = ", ".join(f"{row.name} {readable(row.value)} {row.unit}" for row in rows)
+        console.print(figures, highlight=False)
+    if failure:
+        raise click.ClickException(failure)
+
+
+def _run(console: Console, *, fake: bool, keep: bool) -> tuple[list[Row], str]:
+    """The figures, and what did not hold; empty when all did."""
+    show = Show(console, STEPS - 1 if keep else STEPS)
+    console.print(f"Skyraft demo on {'fake' if fake else 'real'} hosts, commit {commit()}")
+    rows: list[Row] = []
+    try:
+        with Bed(fake=fake, script=FAKE_SCRIPT) as bed:
+            demo = Demo(bed, show)
+            rows = demo.rows
+            _steps(demo, show)
+            if keep:
+                bed.keep()
+                console.print(usage(bed), highlight=False, soft_wrap=True, markup=False)
+            else:
+                with show.step("Everything is torn down"):
+                    demo.tear_down()
+    except FAILURES as err:
+        return rows, str(err) or type(err).__name__
+    except BaseExceptionGroup as group:
+        broken, bugs = group.split(FAILURES)
+        if bugs is not None or broken is None:
+            raise
+        return rows, "; ".join(str(err) for err in broken.exceptions)
+    return rows, ""
+
+
+def _steps(demo: Demo, show: Show) -> None:
+    with show.step("Three replicas start and elect a leader"):
+        demo.elect()
+    for title, step in (
+        ("Two hosts enrol with one-time tokens", demo.enrol),
+        ("An image is imported, a template registered", demo.import_image),
+        ("Three VMs boot and say who they are", demo.boot),
+        ("The leader is killed with -9 under a stream of writes", demo.kill_leader),
+        ("The killed replica restarts and catches up", demo.catch_up),
+    ):
+        with show.step(title):
+            asyncio.run(step())
+
+
+def _missing() -> str:
+    programs = [program for program in NEEDED if shutil.which(program) is None]
+    needs = ["root"] if os.geteuid() != 0 else []
+    return " and ".join([*needs, *programs])
+
+
+def _print_json(rows: list[Row], *, fake: bool, failure: str) -> None:
+    document = {
+        "bench": "demo",
+        "hosts": "fake" if fake else "real",
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": describe_machine(bed_directories()),
+        "commit": commit(),
+        "held": not failure,
+        "failure": failure,
+        "results": [row.as_json() for row in rows],
+    }
+    sys.stdout.write(json.dumps(document, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
