@@ -15,8 +15,11 @@ class InvariantBroken(Exception):
 
 
 class Log(Protocol):
-    last_index: int
-    last_term: int
+    @property
+    def last_index(self) -> int: ...
+
+    @property
+    def last_term(self) -> int: ...
 
     def term_at(self, index: int) -> int: ...
 

@@ -75,11 +75,8 @@ class Storm:
             if me not in cluster.up:
                 cluster.start(me)
             cluster.up[me].journal.fault = ""
-        cluster.run_until(lambda: all(ask.answered for ask in self.asks), 30, "all are answered")
-        last = cluster.propose(cluster.ids[0], b"the last one")
-        cluster.run_until(lambda: last.answered, 10, "a write after the storm is answered")
-        if last.outcome is None or not last.outcome.applied:
-            raise Violation(f"a write after the storm failed: {last.outcome}")
+        self._wait_for_answers()
+        self._write_until_applied(20)
         engines = [cluster.up[me].engine for me in cluster.ids]
         cluster.run_until(
             lambda: len({e.applied_index for e in engines}) == 1, 10, "all replicas catch up"
@@ -87,6 +84,23 @@ class Storm:
         cluster.history.settled(engines)
         for one, other in itertools.pairwise(engines):
             check_logs_match(one, other)
+
+    def _write_until_applied(self, limit_s: float) -> None:
+        """As a client does: leadership may still be changing hands."""
+        cluster = self.cluster
+        until = cluster.clock.now() + limit_s
+        outcome = None
+        while outcome is None or not outcome.applied:
+            if cluster.clock.now() > until:
+                raise Violation(f"a write after the storm still fails: {outcome}")
+            self.asks = [cluster.propose(cluster.ids[0], b"the last one")]
+            self._wait_for_answers()
+            outcome = self.asks[0].outcome
+
+    def _wait_for_answers(self) -> None:
+        self.cluster.run_until(
+            lambda: all(ask.answered for ask in self.asks), 30, "everybody is answered"
+        )
 
     def _ask(self) -> None:
         cluster, rng = self.cluster, self.rng

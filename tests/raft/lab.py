@@ -210,18 +210,26 @@ class Lab:
         for me in group:
             self.nodes[me].tick()
 
-    def elect(self, leader: str, *voters: str) -> Node:
-        """Silence for everybody, then *leader* stands and *voters* answer."""
+    def stand(self, leader: str, *voters: str) -> Node:
+        """Silence for everybody, then *leader* wins by *voters*; nothing is delivered after."""
         self.wait(5)
         voters = voters or tuple(me for me in self.ids if me != leader)
         for me in self.ids:
-            self.nodes[me].engine.election_deadline = self.clock.at + 100
             # Time passed in small steps: nobody believes that this process stood still.
+            self.nodes[me].engine.election_deadline = self.clock.at + 100
             self.nodes[me].tick()
         self.nodes[leader].engine.election_deadline = 0.0
-        self.settle(leader, *voters)
-        assert self.nodes[leader].engine.state == LEADER
-        return self.nodes[leader]
+        for _ in range(8):
+            if self.nodes[leader].engine.state == LEADER:
+                return self.nodes[leader]
+            self.settle(leader, *voters, rounds=1)
+        raise AssertionError(f"{leader} was not elected")
+
+    def elect(self, leader: str, *voters: str) -> Node:
+        """As stand(), and its first entry is committed at the voters'."""
+        node = self.stand(leader, *voters)
+        self.settle(leader, *(voters or tuple(me for me in self.ids if me != leader)))
+        return node
 
     def close(self) -> None:
         for node in self.nodes.values():
