@@ -39,6 +39,8 @@ class Observer:
         self._wake = asyncio.Event()
         self._all = False
         self._last: Inventory | None = None
+        self._stale = False
+        """Guests changed since _last: an inventory equal to it would be news all the same."""
         self._told: dict[int, Power] = {}
 
     async def watch(self) -> None:
@@ -76,6 +78,7 @@ class Observer:
                 self._all = True
             self._wake.clear()
             touched, self._touched = self._touched, set()
+            self._stale = self._stale or bool(touched)
             for vm_id in touched:
                 await self._tell_guest(outgoing, vm_id)
             if self._all:
@@ -85,7 +88,7 @@ class Observer:
         before = self._last
         taken = await self._take()
         self._all = False
-        if taken is not None and taken != before:
+        if taken is not None and (self._stale or taken != before):
             self._put(outgoing, taken)
 
     async def _tell_guest(self, outgoing: Outgoing, vm_id: int) -> None:
@@ -124,5 +127,5 @@ class Observer:
 
     def _put(self, outgoing: Outgoing, taken: Inventory) -> None:
         """Without a pause after _take(), so that no report can come in between."""
-        self._last = taken
+        self._last, self._stale = taken, False
         outgoing.put_nowait(SessionRequest(inventory=taken))
