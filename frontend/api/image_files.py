@@ -99,24 +99,22 @@ class ImageFiles:
         while True:
             seen = self._replica.revision
             began = time.perf_counter()
-            whole = await self._look()
+            missing = self._look()
             # Never more than a few percent of the time, however many images there are.
-            await asyncio.sleep(max(_LOOK_PAUSE_S, 30 * (time.perf_counter() - began)))
+            pause_s = max(_LOOK_PAUSE_S, 30 * (time.perf_counter() - began))
+            whole = True
+            for image in missing:
+                whole = await self._obtain(image) and whole
+            await asyncio.sleep(pause_s if whole else _RETRY_PAUSE_S)
             if whole:
                 await self._replica.wait_revision(seen)
-            else:
-                await asyncio.sleep(_RETRY_PAUSE_S)
 
-    async def _look(self) -> bool:
-        """False: something is still missing and worth another try."""
+    def _look(self) -> list[wire.Image]:
+        """Removes what nobody needs; returns the images of which no copy is here."""
         with self._replica.store.read() as txn:
             known = images.list_page(txn, limit=sys.maxsize, keep=lambda image: bool(image.sha256))
         self._remove_unneeded({image.sha256 for image in known})
-        missing = [image for image in known if self._lacks(image)]
-        whole = True
-        for image in missing:
-            whole = await self._obtain(image) and whole
-        return whole
+        return [image for image in known if self._lacks(image)]
 
     def _lacks(self, image: wire.Image) -> bool:
         if image.state == wire.IMAGE_STATE_ERROR:
@@ -124,6 +122,7 @@ class ImageFiles:
         return self._replica.id not in image.replica_ids or not self._store.has(image.sha256)
 
     async def _obtain(self, image: wire.Image) -> bool:
+        """False: not now, worth another try."""
         sources = [name for name in image.replica_ids if name != self._replica.id]
         # Not all from the same one when several replicas copy from two.
         sources.sort(key=lambda name: (int(name) - int(self._replica.id)) % 1000)

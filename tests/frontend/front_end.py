@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -16,6 +14,7 @@ from typing import Any, Self, TypeVar
 import grpc
 import pytest
 
+from bench.testbed.replicas import free_ports
 from frontend.auth.certificates import Authority, Role
 from frontend.config import ReplicaAddresses, ReplicaConfig, Timing, init_cluster, load
 from frontend.main import serving
@@ -42,15 +41,6 @@ DEADLINE_S = 20.0
 FAST = Timing(election_timeout_min_s=0.05, election_timeout_max_s=0.1, heartbeat_s=0.01)
 
 T = TypeVar("T")
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of the loopback interface that nobody listens on now."""
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]
 
 
 def addresses(replica_ids: list[str]) -> list[ReplicaAddresses]:
