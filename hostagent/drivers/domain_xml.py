@@ -118,6 +118,8 @@ def _add_devices(domain: ET.Element, spec: GuestSpec, placement: Placement) -> N
     devices = ET.SubElement(domain, "devices")
     for index, disk in enumerate(spec.disks):
         _add_disk(devices, disk, f"vd{_letters(index)}", disk.path in placement.direct_io)
+    if spec.cdroms:
+        ET.SubElement(devices, "controller", type="scsi", index="0", model="virtio-scsi")
     for index, path in enumerate(spec.cdroms):
         _add_cdrom(devices, path, f"sd{_letters(index)}")
     for nic in spec.nics:
@@ -147,7 +149,8 @@ def _add_cdrom(devices: ET.Element, path: str, target: str) -> None:
     element = ET.SubElement(devices, "disk", type="file", device="cdrom")
     ET.SubElement(element, "driver", name="qemu", type="raw")
     ET.SubElement(element, "source", file=path)
-    ET.SubElement(element, "target", dev=target, bus="sata")
+    # Not SATA, q35's own bus: the kernels of cloud images (Debian's among them) have no AHCI.
+    ET.SubElement(element, "target", dev=target, bus="scsi")
     ET.SubElement(element, "readonly")
 
 

@@ -64,6 +64,16 @@ def test_disks_keep_their_order_and_cache_by_filesystem() -> None:
     assert caches[:2] == ["none", "writeback"]
 
 
+def test_contextualization_is_on_a_bus_that_cloud_kernels_know() -> None:
+    domain = built()
+    cdroms = [d for d in domain.iterfind("devices/disk") if d.get("device") == "cdrom"]
+    assert [d.find("source").get("file") for d in cdroms] == list(SPEC.cdroms)  # type: ignore[union-attr]
+    assert {d.find("target").get("bus") for d in cdroms} == {"scsi"}  # type: ignore[union-attr]
+    assert all(d.find("readonly") is not None for d in cdroms)
+    models = [c.get("model") for c in domain.iterfind("devices/controller")]
+    assert models == ["virtio-scsi"]
+
+
 @pytest.mark.parametrize("name", ["a & <b>", "'\"]]>", "x\x00\x1b\ny", "ü-日本"])
 def test_no_name_breaks_the_document(name: str) -> None:
     title = built(name=name).findtext("title") or ""
