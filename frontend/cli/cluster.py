@@ -181,7 +181,8 @@ def create(
     """Create a cluster of hosts with its network.
 
     \b
-      skyraft cluster create edge1 --bridge br0 --cidr 172.20.0.0/24 --gateway 172.20.0.1
+      skyraft cluster create edge1 --bridge br0 \\
+        --cidr 172.20.0.0/24 --gateway 172.20.0.1
     """
     from frontend.cli.records import to_record
 

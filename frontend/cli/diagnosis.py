@@ -103,18 +103,17 @@ def _probe(address: str, tls: ssl.SSLContext) -> _Finding | None:
             tls.wrap_socket(plain, server_hostname=REPLICA_SERVER_NAME) as session,
         ):
             # A TLS 1.3 server refuses a client's certificate after the handshake: read on.
-            session.recv(1)
+            if not session.recv(1):
+                return _refused(address, "it closed the connection")
     except ssl.SSLCertVerificationError as error:
         return _Finding(
             f"{address} is not a replica of this front-end: {error.verify_message}",
             "the context's `ca` must be the ca.crt of that front-end: see `skyraft context show`",
         )
     except ssl.SSLError as error:
-        return _Finding(
-            f"{address} refuses this client's TLS session: {error.reason}",
-            "a certificate goes to the API ports and a token to the token ports, "
-            "and both must be of this front-end: see `skyraft context show`",
-        )
+        return _refused(address, str(error.reason))
+    except ConnectionResetError:
+        return _refused(address, "it closed the connection")
     except ConnectionRefusedError:
         return _Finding(f"nothing listens at {address}", running)
     except TimeoutError:
@@ -124,3 +123,11 @@ def _probe(address: str, tls: ssl.SSLContext) -> _Finding | None:
     except OSError as error:
         return _Finding(f"{address}: {error.strerror or error}", running)
     return None
+
+
+def _refused(address: str, how: str) -> _Finding:
+    return _Finding(
+        f"{address} does not accept this client's certificate or token: {how}",
+        "a certificate goes to the API ports and a token to the token ports, "
+        "and both must be of this front-end: see `skyraft context show`",
+    )

@@ -101,8 +101,8 @@ def completion(shell: str) -> None:
     """Print the completion script of a shell.
 
     \b
-      bash:  skyraft completion bash > ~/.local/share/bash-completion/completions/skyraft
-      zsh:   skyraft completion zsh > a directory of $fpath, as _skyraft
+      bash, in ~/.bashrc:   eval "$(skyraft completion bash)"
+      zsh, in ~/.zshrc:     eval "$(skyraft completion zsh)"
       fish:  skyraft completion fish > ~/.config/fish/completions/skyraft.fish
     """
     from click.shell_completion import get_completion_class
@@ -133,8 +133,11 @@ def main(args: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("", err=True)
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # Python would complain once more when it flushes at exit.
+    except (BrokenPipeError, SystemExit):
+        if _COMPLETE_VARIABLE in os.environ:
+            raise  # click ends a completion like this
+        # Click turns a closed pipe into exit code 1, which here means rejected. And Python would
+        # complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_PIPE
 
