@@ -43,6 +43,7 @@ from frontend.api.sessions import Sessions
 from frontend.api.template import TemplateService
 from frontend.api.token import TokenService
 from frontend.api.vm import VmService
+from frontend.auth.certificates import CertificateError
 from frontend.config import ConfigError, ReplicaConfig, load
 from frontend.errors import Unavailable
 from frontend.leader.dispatcher import Dispatcher
@@ -82,7 +83,7 @@ def main(config: Path, verbose: bool) -> None:
     set_up_logging(logging.DEBUG if verbose else logging.INFO)
     try:
         asyncio.run(run(load(config)))
-    except ConfigError as error:
+    except (ConfigError, CertificateError) as error:
         log.critical("%s", error)
         sys.exit(EXIT_USAGE)
     except (Unfit, JournalRefused, PortInUse, StorageError) as error:
@@ -177,7 +178,12 @@ def _make_engine(
         engine = Engine(
             settings=settings, journal=journal, machine=Machine(store), transport=transport
         )
-    except (OSError, ssl.SSLError) as error:
+    except ssl.SSLError as error:
+        raise Unfit(
+            f"{config.certificate}, {config.key} and {config.ca} do not go together: {error}; "
+            "take all three from what `skyraft cluster init` wrote"
+        ) from error
+    except OSError as error:
         raise Unfit(f"cannot listen on {config.me.raft} (raft): {error}") from error
     resources.push_async_callback(asyncio.to_thread, engine.stop)
     return engine, store

@@ -37,10 +37,15 @@ class AgentService:
         config: ReplicaConfig,
         refused: Callable[[str], None],
     ) -> None:
-        """*refused* is told of tokens and certificates that were turned away."""
+        """*refused* is told of tokens and certificates that were turned away.
+
+        Raises CertificateError when the CA's files cannot be used."""
         self._replica, self._mutations, self._sessions = replica, mutations, sessions
         self._config, self._refused = config, refused
-        self._authority = Authority.load(config.cluster_id, config.ca, config.ca_key)
+        try:
+            self._authority = Authority.load(config.cluster_id, config.ca, config.ca_key)
+        except CertificateError as error:
+            raise CertificateError(f"{config.ca} and {config.ca_key}: {error}") from None
         self._ca_pem = config.ca.read_text()
 
     # Enrolment.

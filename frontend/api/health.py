@@ -23,10 +23,13 @@ ROLES = {
 
 _STARTED = time.monotonic()
 _FULL = re.compile(r"ENOSPC|no space|disk (is )?full|MDB_MAP_FULL", re.IGNORECASE)
+_FULL_BELOW_BYTES = 8 << 20
+"""LMDB reports a write that was cut short by a full disk as an input/output error."""
 
 
 def describe(config: ReplicaConfig, status: Status) -> wire.GetStatusResponse:
     """The answer of GetStatus. Blocks for about a millisecond."""
+    free = shutil.disk_usage(config.data).free
     return wire.GetStatusResponse(
         cluster_id=config.cluster_id,
         replica_id=config.replica_id,
@@ -37,10 +40,10 @@ def describe(config: ReplicaConfig, status: Status) -> wire.GetStatusResponse:
         commit_index=status.commit_index,
         applied_index=status.applied_index,
         replicas=[_replica(config, status, each.id) for each in config.replicas],
-        disk_free_bytes=shutil.disk_usage(config.data).free,
+        disk_free_bytes=free,
         version=version(),
         halted=status.halted,
-        verdict=verdict([each.id for each in config.replicas], config.replica_id, status),
+        verdict=verdict([each.id for each in config.replicas], config.replica_id, status, free),
         private_memory_bytes=private_memory_bytes(),
     )
 
@@ -60,6 +63,9 @@ def _replica(config: ReplicaConfig, status: Status, replica_id: str) -> wire.Rep
     elif peer.connected:
         found.role = wire.REPLICA_ROLE_FOLLOWER
     found.connected, found.match_index = peer.connected, peer.match
+    if peer.connected and status.leader_id not in (replica_id, config.replica_id):
+        # Followers have a link but say nothing to each other.
+        return found
     # Never heard from: not since this process started.
     silent_s = peer.last_contact_s
     silent_s = silent_s if math.isfinite(silent_s) else time.monotonic() - _STARTED
@@ -67,11 +73,12 @@ def _replica(config: ReplicaConfig, status: Status, replica_id: str) -> wire.Rep
     return found
 
 
-def verdict(replica_ids: Sequence[str], me: str, status: Status) -> str:
+def verdict(replica_ids: Sequence[str], me: str, status: Status, free_bytes: int) -> str:
     """What an operator needs to know first: does it work, and how much may still break."""
     if status.halted:
-        step = "free space and restart" if _FULL.search(status.halted) else "restart this replica"
-        return f"halted: {status.halted}; {step}"
+        if free_bytes < _FULL_BELOW_BYTES or _FULL.search(status.halted):
+            return f"halted: disk full, free space and restart ({status.halted})"
+        return f"halted: {status.halted}; restart this replica"
     away = [
         replica_id
         for replica_id in replica_ids
