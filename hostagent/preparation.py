@@ -11,6 +11,7 @@ from hostagent.drivers.base import DiskSpec, GuestSpec, NicSpec
 from protos.v1.vm_pb2 import Disk, Vm
 from storage.contextualization import hostname, write_context_iso, write_seed_iso
 from storage.disks import Disks
+from storage.errors import from_os_error
 
 
 class Preparation(Protocol):
@@ -50,7 +51,10 @@ class DiskPreparation:
         await asyncio.to_thread(self._disks.remove, vm_id)
 
     def _write_isos(self, vm: Vm) -> None:
-        self._disks.vm_directory(vm.id).mkdir(mode=0o700, exist_ok=True)
+        try:
+            self._disks.vm_directory(vm.id).mkdir(mode=0o700, exist_ok=True)
+        except OSError as err:
+            raise from_os_error(err, f"making the directory of VM {vm.id}") from err
         context, seed = self._isos(vm.id)
         write_context_iso(context, vm)
         write_seed_iso(seed, vm)

@@ -30,6 +30,7 @@ _EXIT_STATUS = (_EXIT_VALUE << 1) | 1
 
 _DISK_BYTES = 1 << 20
 _TCG_TIMEOUT_S = 20.0
+_RUNS_MAX = 3
 _KVM_EXTRA_S = 1.0
 """KVM may take this much longer than TCG: room for a busy machine, not for a hang."""
 
@@ -81,14 +82,26 @@ def _check() -> KvmCheck:
     with tempfile.TemporaryDirectory(prefix="skyraft-kvm-") as directory:
         disk = Path(directory) / "disk"
         disk.write_bytes((_PROGRAM.ljust(510, b"\0") + b"\x55\xaa").ljust(_DISK_BYTES, b"\0"))
-        tcg_s, problem = _run("tcg", disk, _TCG_TIMEOUT_S)
+        tcg_s, problem = _best("tcg", disk, _TCG_TIMEOUT_S, good_s=1.0)
         if problem:
             return KvmCheck(False, f"the test guest fails even without KVM: {problem}")
-        limit_s = 2 * tcg_s + _KVM_EXTRA_S
-        _, problem = _run("kvm", disk, limit_s)
+        limit_s = tcg_s + _KVM_EXTRA_S
+        _, problem = _best("kvm", disk, limit_s, good_s=limit_s)
     if problem:
         return KvmCheck(False, f"{problem} under KVM; without KVM it took {tcg_s:.1f} s")
     return KvmCheck(True)
+
+
+def _best(accelerator: str, disk: Path, timeout_s: float, *, good_s: float) -> tuple[float, str]:
+    """The fastest of a few runs, or the first that takes *good_s* at most: a machine that is
+    busy for a moment must not decide for as long as it is up."""
+    runs: list[tuple[float, str]] = []
+    while len(runs) < _RUNS_MAX:
+        seconds, problem = _run(accelerator, disk, timeout_s)
+        if not problem and seconds <= good_s:
+            return seconds, ""
+        runs.append((seconds, problem))
+    return min(runs, key=lambda run: (run[1] != "", run[0]))
 
 
 def _run(accelerator: str, disk: Path, timeout_s: float) -> tuple[float, str]:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,6 +14,7 @@ import libvirt
 
 from hostagent.drivers import domain_xml, kvm_check
 from hostagent.drivers.base import DriverError, GuestChange, GuestSpec, GuestState, Power
+from hostagent.drivers.console_logs import ConsoleLogs
 from hostagent.drivers.libvirt_link import LibvirtLink, Timeouts
 from hostagent.drivers.libvirt_states import read_state
 from protos.v1.host_pb2 import HostCapacity
@@ -41,7 +43,7 @@ class LibvirtDriver:
     ) -> None:
         """*directory* takes the consoles' logs; *kvm_cache* is a file for the KVM verdict."""
         self._cluster_id = cluster_id
-        self._consoles = directory / "consoles"
+        self._consoles = ConsoleLogs(directory / "consoles")
         self._kvm_cache = kvm_cache
         self._kvm: kvm_check.KvmCheck | None = None
         self._kvm_lock = asyncio.Lock()
@@ -71,18 +73,18 @@ class LibvirtDriver:
 
     async def define(self, spec: GuestSpec) -> None:
         kvm = await self._checked_kvm()
-        self._consoles.mkdir(parents=True, exist_ok=True)
-        direct = frozenset(disk.path for disk in spec.disks if _takes_direct_io(disk.path))
-        placement = domain_xml.Placement(
-            cluster_id=self._cluster_id,
-            kvm=kvm.usable,
-            console_log=str(self._console(spec.vm_id)),
-            direct_io=direct,
-        )
-        text = domain_xml.build(spec, placement)
 
         def work(conn: Any) -> None:
-            self._lookup(conn, spec.vm_id)  # refuses to touch a stranger of the same name
+            direct = frozenset(disk.path for disk in spec.disks if _takes_direct_io(disk.path))
+            placement = domain_xml.Placement(
+                cluster_id=self._cluster_id,
+                kvm=kvm.usable,
+                console_log=self._consoles.make(spec.vm_id),
+                direct_io=direct,
+            )
+            # Refuses to touch a stranger of the same name.
+            self._lookup(conn, spec.vm_id)
+            text = domain_xml.build(spec, placement)
             conn.defineXMLFlags(text, libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
 
         await self._call("define", spec.vm_id, work)
@@ -165,8 +167,7 @@ class LibvirtDriver:
                     | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
                     | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
                 )
-            for log_file in self._console_files(vm_id):
-                log_file.unlink(missing_ok=True)
+            self._consoles.remove(vm_id)
 
         await self._call("undefine", vm_id, work)
 
@@ -194,7 +195,7 @@ class LibvirtDriver:
     async def console_tail(self, vm_id: int, tail_bytes: int) -> bytes:
         if await self.power(vm_id) is Power.ABSENT:
             raise _not_defined(vm_id)
-        return await asyncio.to_thread(_tail, self._console_files(vm_id), tail_bytes)
+        return await asyncio.to_thread(self._consoles.tail, vm_id, tail_bytes)
 
     async def events(self) -> AsyncIterator[GuestChange]:
         """For one reader. After a lost connection it tells what changed meanwhile."""
@@ -229,21 +230,40 @@ class LibvirtDriver:
 
     async def _changes(self, name: str | None) -> list[GuestChange]:
         """What differs from what was last told; of the domain *name*, or of all."""
-        if self._closed or (name is not None and domain_xml.vm_id_of(name) is None):
+        if self._closed:
             return []
-        now = {state.vm_id: state for state in await self.guests()}
-        changes = [
-            GuestChange(vm_id=state.vm_id, epoch=state.epoch, power=state.power)
-            for state in now.values()
-            if self._seen.get(state.vm_id) != state
-        ]
-        changes += [
-            GuestChange(vm_id=state.vm_id, epoch=state.epoch, power=Power.ABSENT)
-            for state in self._seen.values()
-            if state.vm_id not in now
-        ]
-        self._seen = now
+        if name is None:
+            now = {state.vm_id: state for state in await self.guests()}
+            looked_at = self._seen.keys() | now.keys()
+        else:
+            vm_id = domain_xml.vm_id_of(name)
+            state = None if vm_id is None else await self._look(vm_id)
+            now = {} if state is None else {state.vm_id: state}
+            looked_at = set() if vm_id is None else {vm_id}
+        changes = []
+        for vm_id in sorted(looked_at):
+            before = self._seen.pop(vm_id, None)
+            after = now.get(vm_id)
+            if after is not None:
+                self._seen[vm_id] = after
+            told = after or (before and replace(before, power=Power.ABSENT))
+            if told and after != before:
+                changes.append(GuestChange(vm_id=vm_id, epoch=told.epoch, power=told.power))
         return changes
+
+    async def _look(self, vm_id: int) -> GuestState | None:
+        """The guest, or None when there is none of ours."""
+
+        def work(conn: Any) -> GuestState | None:
+            try:
+                domain = conn.lookupByName(domain_xml.domain_name(vm_id))
+            except libvirt.libvirtError as err:
+                if err.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+                    return None
+                raise
+            return self._state(domain)
+
+        return await self._call("look at", vm_id, work, self._timeouts.query_s)
 
     def _on_domain(self, name: str) -> None:
         self._signals.put_nowait(name)
@@ -261,6 +281,8 @@ class LibvirtDriver:
                 f"cannot {what}: {err}",
                 f"see /var/log/libvirt/qemu/{domain_xml.domain_name(vm_id)}.log on the host",
             ) from err
+        except OSError as err:
+            raise DriverError(f"cannot {what}: {err}", "see the host's disk") from err
 
     async def _checked_kvm(self) -> kvm_check.KvmCheck:
         async with self._kvm_lock:
@@ -336,15 +358,6 @@ class LibvirtDriver:
         )
         return mark if ours else None
 
-    def _console(self, vm_id: int) -> Path:
-        return self._consoles / f"{vm_id}.log"
-
-    def _console_files(self, vm_id: int) -> list[Path]:
-        """Oldest first: virtlogd moves a log that grew long to .0, that to .1, and so on."""
-        newest = self._console(vm_id)
-        older = (newest.with_name(f"{newest.name}.{number}") for number in (2, 1, 0))
-        return [path for path in (*older, newest) if path.exists()]
-
 
 def _destroy(domain: Any) -> None:
     """By force, but QEMU may first flush what it has of the disks. None or off is fine."""
@@ -370,19 +383,6 @@ def _takes_direct_io(path: str) -> bool:
     except OSError:
         return False
     return True
-
-
-def _tail(files: list[Path], tail_bytes: int) -> bytes:
-    tail = b""
-    for path in reversed(files):
-        missing = tail_bytes - len(tail)
-        if missing <= 0:
-            break
-        with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - missing))
-            tail = file.read(missing) + tail
-    return tail
 
 
 def _not_defined(vm_id: int) -> DriverError:

@@ -190,17 +190,3 @@ def test_guests_of_others_are_listed_and_never_touched(
         assert "skyraft-3" in libvirtd.run("virsh", "list", "--all", "--name")
 
     play(libvirtd, scenario)
-
-
-def test_console_keeps_what_earlier_starts_wrote(libvirtd: PrivateLibvirtd, bench: Bench) -> None:
-    """The contract's tail over a log that virtlogd moved on."""
-
-    async def scenario(driver: Driver) -> None:
-        await driver.define(bench.spec)
-        consoles = libvirtd.directory / "consoles"
-        (consoles / "3.log.0").write_bytes(b"old\n")
-        (consoles / "3.log").write_bytes(b"new\n")
-        assert await driver.console_tail(VM, 100) == b"old\nnew\n"
-        assert await driver.console_tail(VM, 6) == b"d\nnew\n"
-
-    play(libvirtd, scenario)
