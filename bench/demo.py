@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 import click
 import grpc.aio
 from rich.console import Console
+from rich.table import Table
 
 from bench.demo_guests import GuestFailed
 from bench.demo_show import Show
@@ -62,11 +63,11 @@ def main(fake: bool, as_json: bool, keep: bool, stop: bool, quick: bool) -> None
         rows, failure = _run(console, fake=fake, keep=keep)
     if as_json:
         _print_json(rows, fake=fake, failure=failure)
-    elif rows:
-        figures = ", ".join(f"{row.name} {readable(row.value)} {row.unit}" for row in rows)
-        console.print(figures, highlight=False)
+    else:
+        console.print(_table(rows))
     if failure:
         raise click.ClickException(failure)
+    console.print("Every promise held.")
 
 
 def _run(console: Console, *, fake: bool, keep: bool) -> tuple[list[Row], str]:
@@ -78,7 +79,11 @@ def _run(console: Console, *, fake: bool, keep: bool) -> tuple[list[Row], str]:
         with Bed(fake=fake, script=FAKE_SCRIPT) as bed:
             demo = Demo(bed, show)
             rows = demo.rows
-            _steps(demo, show)
+            try:
+                _steps(demo, show)
+            except (*FAILURES, BaseExceptionGroup):
+                console.print(f"logs of all processes: {bed.save_logs()}", highlight=False)
+                raise
             if keep:
                 bed.keep()
                 console.print(usage(bed), highlight=False, soft_wrap=True, markup=False)
@@ -86,13 +91,19 @@ def _run(console: Console, *, fake: bool, keep: bool) -> tuple[list[Row], str]:
                 with show.step("Everything is torn down"):
                     demo.tear_down()
     except FAILURES as err:
-        return rows, str(err) or type(err).__name__
+        return rows, _in_words(err)
     except BaseExceptionGroup as group:
         broken, bugs = group.split(FAILURES)
         if bugs is not None or broken is None:
             raise
-        return rows, "; ".join(str(err) for err in broken.exceptions)
+        return rows, "; ".join(_in_words(err) for err in broken.exceptions)
     return rows, ""
+
+
+def _in_words(err: BaseException) -> str:
+    if isinstance(err, grpc.aio.AioRpcError):
+        return f"{err.code().name}: {err.details()}"
+    return str(err) or "what the step waits for did not come in time"
 
 
 def _steps(demo: Demo, show: Show) -> None:
@@ -113,6 +124,14 @@ def _missing() -> str:
     programs = [program for program in NEEDED if shutil.which(program) is None]
     needs = ["root"] if os.geteuid() != 0 else []
     return " and ".join([*needs, *programs])
+
+
+def _table(rows: list[Row]) -> Table:
+    table = Table("figure", "value", "unit", box=None, show_header=False, pad_edge=False)
+    table.columns[1].justify = "right"
+    for row in rows:
+        table.add_row(row.name, readable(row.value), row.unit)
+    return table
 
 
 def _print_json(rows: list[Row], *, fake: bool, failure: str) -> None:

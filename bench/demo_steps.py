@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import grpc.aio
@@ -71,13 +71,16 @@ class Broken(Exception):
 class Demo:
     """State that the steps hand on. The steps are called in their order."""
 
-    def __init__(self, bed: Bed, show: Show) -> None:
+    def __init__(self, bed: Bed, show: Show, *, names: Sequence[str] = VM_NAMES) -> None:
+        """*names* are those of the VMs that boot() makes, one each."""
         self.bed = bed
+        self._names = names
         self.rows: list[Row] = []
         self._show = show
         self._template_id = 0
         self._key = _public_key()
         self._vms: list[Vm] = []
+        self._writes: Writes | None = None
         self._seen: dict[int, ConsoleFacts] = {}
         self._killed = 0
 
@@ -196,7 +199,7 @@ class Demo:
             guests = Guests(channel)
             begun = time.monotonic()
             self._vms = [
-                await guests.create(self._template_id, name, self._key) for name in VM_NAMES
+                await guests.create(self._template_id, name, self._key) for name in self._names
             ]
             found = await asyncio.gather(*(guests.until_talking(vm.id) for vm in self._vms))
             times = []
@@ -340,7 +343,7 @@ class Demo:
             await asyncio.sleep(_POLL_S)
         self._figure("catch_up_ms", (time.monotonic() - started) * 1000, "ms")
         async with self._channel(number) as channel:
-            lost = await self._writes.lost_on(channel)
+            lost = await self._writes.lost_on(channel) if self._writes is not None else []
         if lost:
             raise Broken(f"replica {status.replica_id} misses writes {lost[:5]}")
         await asyncio.to_thread(replicas.wait_until_ready)

@@ -96,6 +96,14 @@ class Bed:
         processes = [host.agent for host in self.hosts] + self.replicas.processes
         return [each.name for each in processes if not each.stop(_STOP_DEADLINE_S)]
 
+    def save_logs(self) -> Path:
+        """Copies the logs out of the bed, for who wants to know why something failed."""
+        target = Path(tempfile.mkdtemp(prefix=f"{self.name}-logs-"))
+        for log in [*self.directory.rglob("*.log"), *self.directory.rglob("log")]:
+            if log.is_file():
+                shutil.copy(log, target / "-".join(log.relative_to(self.directory).parts))
+        return target
+
     def close(self) -> None:
         """Removes everything. Ctrl-C and SIGTERM have to wait for it."""
         with _undisturbed():

@@ -52,15 +52,18 @@ class Host:
         command = [sys.executable, "-m", "hostagent.main", "join", "--token", "-"]
         command += ["--dir", str(self.agent_directory), "--ca", str(ca), "--name", self.name]
         command += ["--server", ",".join(servers)]
-        done = subprocess.run(
-            self.inside(command),
-            cwd=ROOT,
-            input=f"{token}\n",
-            capture_output=True,
-            text=True,
-            timeout=JOIN_DEADLINE_S,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                self.inside(command),
+                cwd=ROOT,
+                input=f"{token}\n",
+                capture_output=True,
+                text=True,
+                timeout=JOIN_DEADLINE_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise HostFailed(f"{self.name} could not join within {JOIN_DEADLINE_S:.0f} s") from None
         if done.returncode:
             raise HostFailed(f"{self.name} could not join: {(done.stderr or done.stdout).strip()}")
 
