@@ -50,7 +50,8 @@ class Proposals:
 
         self._sent_to = ("", 0)
         self._forward_after = 0.0
-        self._last_id = 0
+        # An answer to a former life of this replica must not fit a proposal of this one.
+        self._last_id = engine.journal.incarnation << 32
         self._from_peers: deque[tuple[str, Proposal]] = deque()
         self._answers: deque[tuple[Done, Outcome]] = deque()
 

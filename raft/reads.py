@@ -54,7 +54,8 @@ class Reads:
         self._open: _Round | None = None
         self._asked: _Asked | None = None
         self._ask_after = 0.0
-        self._last_id = 0
+        # An answer to a former life of this replica must not fit a question of this one.
+        self._last_id = engine.journal.incarnation << 32
         self._visible: deque[tuple[int, list[Waiting]]] = deque()
 
     @property

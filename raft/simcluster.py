@@ -214,6 +214,21 @@ class SimCluster:
         replica.wake_at = self.clock.now()
         return ask
 
+    def write(self, me: str, entry: bytes, limit_s: float = 20.0) -> Outcome:
+        """Propose until it is applied, as a client does. Raises Violation after *limit_s*."""
+        until = self.clock.now() + limit_s
+        while True:
+            ask = self.propose(me, entry)
+            self._run_until_answered(ask)
+            if ask.outcome is not None and ask.outcome.applied:
+                return ask.outcome
+            if self.clock.now() > until:
+                raise Violation(f"a write at replica {me} still fails: {ask.outcome}")
+            self.run(0.01)
+
+    def _run_until_answered(self, ask: Ask) -> None:
+        self.run_until(lambda: ask.answered, 30, "a write is answered")
+
     # --- time ----------------------------------------------------------------------------------
 
     def run(self, seconds: float) -> None:
@@ -249,7 +264,7 @@ class SimCluster:
         engine = replica.engine
         try:
             engine.tick()
-        except PowerLoss:
+        except PowerLoss:  # from SimJournal.commit
             self.crash(me, power=True)
             return
         if engine.halted and not replica.halt_expected:

@@ -140,6 +140,8 @@ class SimNetwork:
             there = self._alive.get(other)
             if there is not None:
                 delay = SILENCE_S if abrupt else self._rng.uniform(0.0002, 0.005)
+                if self.faults.ordered:  # the end of a stream comes after what it carried
+                    delay = max(delay, self._last_due.get((me, other), 0.0) - self._clock.now())
                 self._at(delay, other, lambda there=there: self._down(there, me, transport))  # type: ignore[misc]
         transport.links.clear()
 

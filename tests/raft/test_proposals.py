@@ -91,17 +91,35 @@ def test_not_accepted_by_a_former_leader_is_sent_again(lab: Lab) -> None:
     b = lab["B"]
     outcomes = b.propose(b"x")
     b.tick()
-    b.transport.sent.clear()
-    b.receive(
-        "A",
-        term=a.engine.term,
-        forward_reply=ForwardReply(places=[ProposalPlace(id=1, index=0)]),
-    )
+    ((_, handed),) = b.transport.sent
+    place = ProposalPlace(id=handed.forward.proposals[0].id, index=0)
+    b.receive("A", term=a.engine.term, forward_reply=ForwardReply(places=[place]))
     assert outcomes == []
     lab.wait(0.03)
     lab.settle(rounds=8)
     assert [outcome.applied for outcome in outcomes] == [True]
     assert a.machine.applied == [b"x"]
+
+
+def test_a_place_for_a_former_life_fits_no_proposal(lab: Lab) -> None:
+    """Found by the simulator (seed 91): a late answer told a client of somebody else's entry."""
+    a = lab.elect("A")
+    lab.settle()
+    b = lab["B"]
+    b.propose(b"x")
+    b.tick()
+    ((_, handed),) = b.transport.sent
+    b = b.reopen()
+    b.up("A")
+    lab.wait(0.2)
+    lab.settle()
+    outcomes = b.propose(b"y")
+    b.tick()
+    place = ProposalPlace(id=handed.forward.proposals[0].id, index=3, term=a.engine.term)
+    b.receive("A", term=a.engine.term, forward_reply=ForwardReply(places=[place]))
+    a.propose(b"z")
+    lab.settle(rounds=8)
+    assert [outcome.applied for outcome in outcomes] in ([], [False])
 
 
 def test_an_overwritten_entry_answers_its_proposer(lab: Lab) -> None:

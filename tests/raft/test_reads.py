@@ -100,13 +100,37 @@ def test_a_follower_that_is_told_not_the_leader_asks_again(lab: Lab) -> None:
     b = lab["B"]
     read = b.read()
     b.tick()
-    b.transport.sent.clear()
-    b.receive("A", term=b.engine.term, read_index_reply=ReadIndexReply(id=1, index=0))
+    ((_, question),) = b.transport.sent
+    refusal = ReadIndexReply(id=question.read_index.id, index=0)
+    b.receive("A", term=b.engine.term, read_index_reply=refusal)
     assert read == []
     lab.wait(0.03)
     lab.settle(rounds=8)
     assert len(read) == 1
     assert read[0] > 0
+
+
+def test_an_answer_to_a_former_life_answers_nothing(lab: Lab) -> None:
+    """Found by the simulator (seed 91): numbers that start again fit the wrong question."""
+    lab.elect("A")
+    lab.settle()
+    b = lab["B"]
+    b.read()
+    b.tick()
+    ((_, question),) = b.transport.sent
+    b = b.reopen()
+    b.up("A")
+    lab.wait(0.2)
+    lab.settle()
+    read = b.read()
+    b.tick()
+    stale = lab["A"].engine.frame()
+    stale.read_index_reply.CopyFrom(ReadIndexReply(id=question.read_index.id, index=1))
+    b.transport.on_frame("A", stale)
+    b.tick()
+    assert read == []
+    lab.settle()
+    assert len(read) == 1
 
 
 def test_a_read_survives_the_loss_of_the_leader(lab: Lab) -> None:
