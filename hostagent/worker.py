@@ -127,15 +127,25 @@ class Worker:
         """Accepts a task; its report comes through on_report. Raises LedgerError."""
         await self._started.wait()
         assert self._group is not None
-        verdict = await asyncio.to_thread(self._ledger.offer, task)
+        # A session that ends in the middle must not leave a task that is accepted and not done.
+        error = await asyncio.shield(self._group.create_task(self._accept(self._group, task)))
+        if error is not None:
+            raise error
+
+    async def _accept(self, group: asyncio.TaskGroup, task: Task) -> LedgerError | None:
+        try:
+            verdict = await asyncio.to_thread(self._ledger.offer, task)
+            reports = self._ledger.reports() if verdict is Verdict.REPORTED else []
+        except LedgerError as err:
+            return err
         if verdict is Verdict.NEW:
             if task.kind == TaskKind.TASK_KIND_CLEANUP:
                 self._cancel_all(task.vm_id)
-            self._spawn(self._group, task)
-        elif verdict is Verdict.REPORTED:
-            for report in await asyncio.to_thread(self._ledger.reports):
-                if report.task_id == task.id:
-                    self.on_report(report)
+            self._spawn(group, task)
+        for report in reports:
+            if report.task_id == task.id:
+                self.on_report(report)
+        return None
 
     def busy(self, vm_id: int) -> bool:
         """A task of that VM is being done or waits for its turn."""

@@ -116,6 +116,20 @@ def test_task_sent_again_is_not_done_again(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
+def test_session_that_ends_during_the_acceptance_loses_no_task(tmp_path: Path) -> None:
+    async def scenario(agent: Agent) -> None:
+        for task_id in range(20):
+            submission = asyncio.ensure_future(agent.worker.submit(task(task_id, START)))
+            for _ in range(task_id % 5):
+                await asyncio.sleep(0)
+            submission.cancel()
+            with suppress(asyncio.CancelledError):
+                await submission
+            await until(lambda: not agent.ledger.accepted(), "no task left over")
+
+    play(tmp_path, scenario)
+
+
 def test_task_interrupted_by_a_crash_is_done_once_by_the_next_agent(tmp_path: Path) -> None:
     hang = from_mapping({"rules": [{"verb": "start", "hang": True, "times": 1}]})
 
