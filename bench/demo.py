@@ -12,6 +12,7 @@ import os
 import shutil
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import click
 import grpc.aio
@@ -20,7 +21,7 @@ from rich.table import Table
 
 from bench.demo_guests import GuestFailed
 from bench.demo_show import Show
-from bench.demo_steps import FAKE_SCRIPT, Broken, Demo, usage
+from bench.demo_steps import FAKE_SCRIPT, Broken, Demo
 from bench.report import Row, commit, describe_machine, readable
 from bench.testbed.bed import Bed, bed_directories, ends_in_good_order, sweep
 from bench.testbed.guest import GuestBuildError
@@ -86,7 +87,7 @@ def _run(console: Console, *, fake: bool, keep: bool) -> tuple[list[Row], str]:
                 raise
             if keep:
                 bed.keep()
-                console.print(usage(bed), highlight=False, soft_wrap=True, markup=False)
+                console.print(_usage(bed), highlight=False, soft_wrap=True, markup=False)
             else:
                 with show.step("Everything is torn down"):
                     demo.tear_down()
@@ -124,6 +125,22 @@ def _missing() -> str:
     programs = [program for program in NEEDED if shutil.which(program) is None]
     needs = ["root"] if os.geteuid() != 0 else []
     return " and ".join([*needs, *programs])
+
+
+def _usage(bed: Bed) -> str:
+    """How a bed that was kept is used."""
+    skyraft = Path(sys.executable).with_name("skyraft")
+    return "\n".join(
+        (
+            "It goes on running. To use it:",
+            f"  export SKYRAFT_CONFIG={bed.replicas.contexts}",
+            f"  {skyraft} cluster status",
+            f"  {skyraft} vm list",
+            f"  {skyraft} vm console 0",
+            f"Logs and state: {bed.directory}",
+            "To end it: ./dev demo --stop",
+        )
+    )
 
 
 def _table(rows: list[Row]) -> Table:

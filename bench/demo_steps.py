@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import statistics
 import subprocess
 import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator, Sequence
-from pathlib import Path
 
 import grpc.aio
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from bench.demo_guests import ConsoleFacts, Guests
+from bench.demo_material import FAKE_IMAGE, public_key, upload
 from bench.demo_show import Show
 from bench.demo_writes import Writes, events_by_request
 from bench.report import Row
@@ -32,7 +29,7 @@ from protos.v1.event_pb2 import ListEventsRequest
 from protos.v1.event_pb2_grpc import EventServiceStub
 from protos.v1.host_pb2 import Host, HostState, ListHostsRequest
 from protos.v1.host_pb2_grpc import HostServiceStub
-from protos.v1.image_pb2 import GetImageRequest, ImageState, UploadImageHeader, UploadImageRequest
+from protos.v1.image_pb2 import GetImageRequest, ImageState
 from protos.v1.image_pb2_grpc import ImageServiceStub
 from protos.v1.template_pb2 import CreateTemplateRequest, Template, TemplateDisk
 from protos.v1.template_pb2_grpc import TemplateServiceStub
@@ -59,8 +56,6 @@ WRITES_BEFORE = 100
 WRITES_AFTER = 200
 DEADLINE_S = 60.0
 
-_FAKE_IMAGE = bytes(510) + b"\x55\xaa" + bytes((1 << 20) - 512)
-_CHUNK_BYTES = 256 << 10
 _POLL_S = 0.02
 
 
@@ -78,7 +73,7 @@ class Demo:
         self.rows: list[Row] = []
         self._show = show
         self._template_id = 0
-        self._key = _public_key()
+        self._key = public_key()
         self._vms: list[Vm] = []
         self._writes: Writes | None = None
         self._seen: dict[int, ConsoleFacts] = {}
@@ -161,14 +156,14 @@ class Demo:
 
     async def import_image(self) -> None:
         """Builds the guest's image, uploads it, registers a template."""
-        content = _FAKE_IMAGE
+        content = FAKE_IMAGE
         if not self.bed.fake:
             path = await asyncio.to_thread(guest.build)
             content = path.read_bytes()
         async with self._channel() as channel:
             images = ImageServiceStub(channel)
             started = time.monotonic()
-            image = await images.UploadImage(_parts(content), timeout=DEADLINE_S)
+            image = await images.UploadImage(upload(content), timeout=DEADLINE_S)
             while image.state == ImageState.IMAGE_STATE_LOCKED:
                 await asyncio.sleep(_POLL_S)
                 image = await images.GetImage(GetImageRequest(id=image.id))
@@ -381,37 +376,3 @@ class Demo:
         addresses = replicas.addresses if member is None else [replicas.members[member].api]
         async with open_aio_channel(addresses, replicas.credentials) as channel:
             yield channel
-
-
-async def _parts(content: bytes) -> AsyncIterator[UploadImageRequest]:
-    header = UploadImageHeader(
-        request_id=uuid.uuid4().hex,
-        name="demo-guest",
-        sha256=hashlib.sha256(content).hexdigest(),
-        size_bytes=len(content),
-    )
-    yield UploadImageRequest(header=header)
-    for at in range(0, len(content), _CHUNK_BYTES):
-        yield UploadImageRequest(chunk=content[at : at + _CHUNK_BYTES])
-
-
-def _public_key() -> str:
-    """A real key; nobody keeps its private half."""
-    public = Ed25519PrivateKey.generate().public_key()
-    return f"{public.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()} demo"
-
-
-def usage(bed: Bed) -> str:
-    """How a bed that was kept is used."""
-    skyraft = Path(sys.executable).with_name("skyraft")
-    return "\n".join(
-        (
-            "It goes on running. To use it:",
-            f"  export SKYRAFT_CONFIG={bed.replicas.contexts}",
-            f"  {skyraft} cluster status",
-            f"  {skyraft} vm list",
-            f"  {skyraft} vm console 0",
-            f"Logs and state: {bed.directory}",
-            "To end it: ./dev demo --stop",
-        )
-    )

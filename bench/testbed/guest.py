@@ -216,7 +216,8 @@ def _run(command: Sequence[str], directory: Path, path: str | None = None) -> st
     )
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no output"]
-        raise GuestBuildError(f"{command[0]} {command[1]} failed: {said[0]}")
+        hint = "; run apt-get update if its lists are old" if command[0] == "apt-get" else ""
+        raise GuestBuildError(f"{command[0]} {command[1]} failed: {said[0]}{hint}")
     return done.stdout
 
 
