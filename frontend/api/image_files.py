@@ -61,7 +61,7 @@ class ImageFiles:
         self._replica, self._mutations, self._store = replica, mutations, store
         self._credentials, self._addresses = credentials, dict(api_addresses)
         self._held: Counter[str] = Counter()
-        self._needed: set[str] = set()
+        self._needed: set[str] | None = None
         self.copies_wanted = min(COPIES_WANTED, len(self._addresses))
 
     # For the service.
@@ -79,8 +79,8 @@ class ImageFiles:
             await self._replica.read()
         finally:
             self._held[stored.sha256] -= 1
-            # Looked at again when nobody needs it after all.
-            self._needed.add(stored.sha256)
+            # Makes the next look differ, in case nobody needs the file after all.
+            self._needed = {*(self._needed or ()), stored.sha256}
 
     @staticmethod
     def format_of(stored: StoredImage) -> wire.ImageFormat:
@@ -96,6 +96,7 @@ class ImageFiles:
 
     async def run(self) -> None:
         """Copies what is missing here and removes what nobody needs, until cancelled."""
+        await self._catch_up()
         while True:
             seen = self._replica.revision
             began = time.perf_counter()
@@ -109,11 +110,21 @@ class ImageFiles:
             if whole:
                 await self._replica.wait_revision(seen)
 
+    async def _catch_up(self) -> None:
+        """A state from before a restart may lack the very image whose only copy is here."""
+        while True:
+            try:
+                return await self._replica.read()
+            except Unavailable:
+                await asyncio.sleep(_LOOK_PAUSE_S)
+
     def _look(self) -> list[wire.Image]:
         """Removes what nobody needs; returns the images of which no copy is here."""
         with self._replica.store.read() as txn:
             known = images.list_page(txn, limit=sys.maxsize, keep=lambda image: bool(image.sha256))
-        self._remove_unneeded({image.sha256 for image in known})
+        needed = {image.sha256 for image in known}
+        if needed != self._needed:
+            self._remove_unneeded(needed)
         return [image for image in known if self._lacks(image)]
 
     def _lacks(self, image: wire.Image) -> bool:
@@ -172,7 +183,7 @@ class ImageFiles:
         for sha256 in self._store.list():
             if sha256 in needed or self._held[sha256] > 0:
                 continue
-            if sha256 in self._needed or self._store.path(sha256).stat().st_mtime < oldest:
+            if sha256 in (self._needed or ()) or self._store.path(sha256).stat().st_mtime < oldest:
                 log.info("no image needs %s any more: removing it", sha256[:12])
                 self._store.delete(sha256)
         self._needed = needed | {sha256 for sha256, held in self._held.items() if held > 0}
