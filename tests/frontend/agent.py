@@ -43,6 +43,7 @@ class Agent:
     def __init__(self, stubs: Stubs, host_id: int) -> None:
         self._stubs, self.host_id = stubs, host_id
         self._out: queue.SimpleQueue[wire.SessionRequest | None] = queue.SimpleQueue()
+        self._kept: list[wire.SessionResponse] = []
 
     @classmethod
     def of(cls, front_end: FrontEnd, enrolled: wire.EnrollResponse, key: bytes) -> Agent:
@@ -69,10 +70,15 @@ class Agent:
         yield from self._call
 
     def next(self, kind: str) -> wire.SessionResponse:
-        """The next message of this kind; others are passed over."""
+        """The next message of this kind; others are kept for later."""
+        for message in self._kept:
+            if message.WhichOneof("message") == kind:
+                self._kept.remove(message)
+                return message
         for message in self._call:
             if message.WhichOneof("message") == kind:
                 return message
+            self._kept.append(message)
         raise AssertionError(f"the session ended before a {kind}")
 
     def report_inventory(self, *guests: wire.Guest) -> None:
