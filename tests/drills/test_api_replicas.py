@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 from collections.abc import Iterator
 
 import grpc
@@ -10,7 +11,9 @@ import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from bench.testbed.replicas import Replicas
+from frontend.auth.certificates import create_authority
 from protos.channel import Credentials
+from protos.errors import failure_of
 from protos.v1 import cluster_pb2, event_pb2, image_pb2, template_pb2, token_pb2, vm_pb2
 from tests.drills.callers import ANSWER_S, Callers, make_template
 from tests.frontend.front_end import Stubs, refusal, wait_for
@@ -103,14 +106,10 @@ def test_uploaded_image_is_copied_to_every_replica_and_removed_everywhere(
     wait_for("no copies", lambda: not any(file.exists() for file in files))
 
 
-def test_image_needs_a_second_copy_before_it_is_used(replicas: Replicas, callers: Callers) -> None:
-    leader, other = callers.leader(), followers(callers)
-    # Its image loop cannot reach the leader's API, but raft goes on: only a real absence counts.
-    replicas.kill(other[1])
-    made = upload(callers.of(leader), "one-copy-is-none", raw_image(4096))
-    assert len(made.replica_ids) == 1
+def test_image_needs_a_second_copy_before_it_is_used(shared_callers: Callers) -> None:
+    made = upload(shared_callers.of(0), "one-copy-is-none", raw_image(4096))
+    assert (list(made.replica_ids), made.copies_wanted) == (["1"], 2)
     assert made.state == image_pb2.IMAGE_STATE_LOCKED
-    assert made.copies_wanted == 2
 
 
 # Who is refused.
@@ -154,8 +153,6 @@ def test_expired_token_is_refused(shared_callers: Callers) -> None:
         try:
             bearer.vms.ListVms(vm_pb2.ListVmsRequest(), timeout=ANSWER_S)
         except grpc.RpcError as error:
-            from protos.errors import failure_of
-
             return failure_of(error).reason
         return ""
 
@@ -178,8 +175,6 @@ def test_refused_token_becomes_an_event_without_the_secret(shared_callers: Calle
 
 
 def test_admin_of_another_front_end_gets_no_connection(shared_callers: Callers) -> None:
-    from frontend.auth.certificates import create_authority
-
     other, _ = create_authority("e" * 32)
     issued = other.issue_user("admin")
     stranger = shared_callers.open(
@@ -201,3 +196,25 @@ def test_malformed_and_oversized_messages_harm_nobody(shared_callers: Callers) -
         assert refusal(lambda raw=raw: raw(b"\xff" * 100)).reason == "invalid_argument"
         assert refusal(lambda raw=raw: raw(b"\0" * (5 << 20))).reason == "resource_exhausted"
     make_template(shared_callers.admin, "after-the-noise")
+
+
+def test_import_that_a_crash_interrupted_fails_when_the_replica_is_back(
+    replicas: Replicas, callers: Callers
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/never-sent"
+        made = callers.of(0).images.ImportImage(
+            image_pb2.ImportImageRequest(name="cut-off", url=url), timeout=ANSWER_S
+        )
+        asking, _ = silent.accept()
+        with asking:
+            # The replica has asked, and is killed before an answer.
+            replicas.kill(0)
+    replicas.start(0)
+    callers.leader()
+
+    def failed() -> str:
+        image = callers.admin.images.GetImage(image_pb2.GetImageRequest(id=made.id))
+        return str(image.error)
+
+    assert "restarted during the import" in wait_for("the failure", failed)
