@@ -180,17 +180,13 @@ def _silent(answers: Sequence[Answer], heard: Sequence[Any], leader: Any) -> lis
 
 def _row_of_silent(replica_id: str, address: str, error: str, leader: Any) -> Record:
     seen = _seen_by(leader, replica_id)
-    # A new leader learns how far a replica is when that answers: until then 0 means unknown.
-    known = seen is not None and seen.match_index
-    lag = max(0, leader.commit_index - seen.match_index) if known else None
-    unknown = dict.fromkeys(("term", "last_index", "commit_index", "applied_index"), None)
+    unknown = dict.fromkeys(("term", "last_index", "commit_index", "applied_index", "lag"), None)
     return {
         "id": replica_id,
         "address": address,
         "reachable": False,
         "role": "UNREACHABLE",
         **unknown,
-        "lag": lag,
         "last_contact_ms": seen.last_contact_ms if seen is not None else None,
         "disk_free_bytes": None,
         "private_memory_bytes": None,

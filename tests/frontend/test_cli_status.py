@@ -61,7 +61,7 @@ def test_silent_replica_is_shown_with_its_cause_and_the_leaders_last_word() -> N
     record = combine([answer("1"), answer("2"), silent("h:31")])
     gone = row(record, "3")
     assert (gone["role"], gone["reachable"]) == ("UNREACHABLE", False)
-    assert (gone["last_contact_ms"], gone["lag"]) == (7, 10)
+    assert (gone["last_contact_ms"], gone["lag"]) == (7, None)
     assert "replica 3: nothing listens at h:31" in lines(record, 120)
 
 
@@ -93,7 +93,7 @@ def test_nobody_answers() -> None:
 
 def test_every_row_has_the_same_fields() -> None:
     record = combine([answer("1"), silent("h:21")])
-    assert len({tuple(each) for each in record["replicas"]}) == 1
+    assert len({frozenset(each) for each in record["replicas"]}) == 1
 
 
 def test_table_fits_80_columns() -> None:
