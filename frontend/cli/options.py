@@ -49,7 +49,8 @@ def _context_names(ctx: click.Context, param: click.Parameter, text: str) -> lis
     from frontend.cli.errors import CliError
 
     try:
-        return [name for name in contexts().entries if name.startswith(text)]
+        with ctx:
+            return [name for name in contexts().entries if name.startswith(text)]
     except CliError:
         return []
 

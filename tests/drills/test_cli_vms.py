@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.drills.cli_cloud import Cloud, wait_for
+from tests.frontend.cli_runner import done
+from tests.frontend.test_cli_main import completed
 
 pytestmark = pytest.mark.drill
 
@@ -141,8 +143,6 @@ def test_interrupted_wait_leaves_the_operation_going_on(cloud: Cloud) -> None:
 
 
 def test_certificate_of_a_user_sees_its_own_vms_only(cloud: Cloud, tmp_path: Path) -> None:
-    from tests.frontend.cli_runner import done
-
     cloud("cluster", "certificate", cloud.replicas.directory, "--user", "ann", "--out",
           tmp_path / "ann")  # fmt: skip
     config = tmp_path / "ann" / "config.toml"
@@ -152,3 +152,10 @@ def test_certificate_of_a_user_sees_its_own_vms_only(cloud: Cloud, tmp_path: Pat
     seen = done("vm", "list", "-o", "json", config=config).json
     assert [vm["name"] for vm in seen] == ["anns"]
     cloud("vm", "delete", "admins", "anns", "--wait")
+
+
+def test_shell_completes_the_names_of_vms_and_templates(cloud: Cloud) -> None:
+    cloud("vm", "create", "finished-a", "--template", "small")
+    assert completed(cloud.config, "vm", "show", "fin") == ["finished-a"]
+    assert completed(cloud.config, "vm", "create", "--template", "s") == ["small"]
+    cloud("vm", "delete", "finished-a", "--wait")

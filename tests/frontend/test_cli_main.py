@@ -18,6 +18,20 @@ from tests.frontend.cli_runner import done, run
 COMMAND = [sys.executable, "-m", "frontend.cli.main"]
 
 
+def completed(config: Path, *words: str) -> list[str]:
+    """What bash is offered for the last of *words*."""
+    environment = {
+        **os.environ,
+        "SKYRAFT_CONFIG": str(config),
+        "_SKYRAFT_COMPLETE": "bash_complete",
+        "COMP_WORDS": " ".join(["skyraft", *words]),
+        "COMP_CWORD": str(len(words)),
+    }
+    ended = subprocess.run(COMMAND, env=environment, capture_output=True, text=True)
+    assert ended.stderr == ""
+    return [line.partition(",")[2] for line in ended.stdout.split()]
+
+
 def verbs() -> list[tuple[str, ...]]:
     """Every verb there is, as its words."""
     ctx = click.Context(skyraft)
@@ -86,21 +100,20 @@ def test_completion_script_asks_skyraft_itself(shell: str) -> None:
     assert "_SKYRAFT_COMPLETE" in script
 
 
-def test_bash_completes_nouns_verbs_and_options() -> None:
-    def complete(*words: str) -> list[str]:
-        line = " ".join(["skyraft", *words])
-        environment = {
-            **os.environ,
-            "_SKYRAFT_COMPLETE": "bash_complete",
-            "COMP_WORDS": line,
-            "COMP_CWORD": str(len(words)),
-        }
-        ended = subprocess.run(COMMAND, env=environment, capture_output=True, text=True)
-        return [line.partition(",")[2] for line in ended.stdout.splitlines()]
+def test_bash_completes_nouns_verbs_options_and_contexts(tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text('[contexts.work]\naddresses = ["h:1"]\nca = "c"\ntoken = "t"\n')
+    assert completed(config, "te") == ["template"]
+    assert completed(config, "vm", "re") == ["resume", "reboot", "recover"]
+    assert "--template" in completed(config, "vm", "create", "--t")
+    assert completed(config, "vm", "list", "--context", "w") == ["work"]
 
-    assert complete("te") == ["template"]
-    assert complete("vm", "re") == ["resume", "reboot", "recover"]
-    assert "--template" in complete("vm", "create", "--t")
+
+def test_completion_of_names_is_empty_where_nobody_answers(tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    for text in ("", "current = ["):
+        config.write_text(text)
+        assert completed(config, "vm", "show", "w") == []
 
 
 def test_reader_that_had_enough_ends_the_command_quietly() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shlex
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import yaml
 
 from frontend.cli import host, transfer
 from frontend.cli.contexts import Context
+from frontend.cli.errors import unavailable
 from protos.v1.cluster_pb2 import GetStatusResponse, Replica
 from tests.frontend.cli_runner import Done, done, run
 from tests.frontend.front_end import FrontEnd
@@ -116,6 +118,30 @@ def test_upload_sends_all_chunks_and_tells_its_progress(tmp_path: Path) -> None:
     assert messages[0].header == header
     assert b"".join(message.chunk for message in messages[1:]) == file.read_bytes()
     assert sent == [transfer.CHUNK_BYTES, transfer.CHUNK_BYTES, 5]
+
+
+def test_upload_is_tried_again_with_the_same_request_id(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"x")
+    headers: list[str] = []
+
+    class Losing:
+        """A front-end whose first replica dies under the upload."""
+
+        failures = staticmethod(lambda *_: nullcontext())
+
+        def method(self, *_: object) -> Any:
+            return self._upload
+
+        def _upload(self, messages: Any, **_: object) -> str:
+            headers.append(next(messages).header.request_id)
+            if len(headers) == 1:
+                raise unavailable("the replica is gone", "try again")
+            return "stored"
+
+    losing: Any = Losing()
+    assert transfer.upload(losing, file, request_id="r", name="n") == "stored"
+    assert headers == ["r", "r"]
 
 
 def test_vms_are_created_listed_changed_and_deleted(cli: Cli, small: Any) -> None:
