@@ -238,8 +238,9 @@ class Connection:
                 return
             self.heard = True
             self._take(data)
-            # A record that is not full is the last one for now; if not, the poller says so.
-            if self.phase is not Phase.OPEN or len(data) < _RECORD_BYTES:
+            # One read gives one TLS record, and a small frame is a record of its own. All that
+            # has arrived is taken in one round: a round costs a sync, and queues would build up.
+            if self.phase is not Phase.OPEN:
                 return
 
     def _take(self, data: bytes) -> None:

@@ -161,6 +161,18 @@ def test_large_frame_does_not_hold_up_the_thread_that_sends_it(net: Net) -> None
     assert turns > 30
 
 
+def test_all_frames_that_have_arrived_are_taken_in_one_round(net: Net) -> None:
+    """A round ends in a sync: one frame a round would make queues of whatever comes faster."""
+    one = net.add("1", {"2": "127.0.0.1:1"})
+    client = net.raw(one, net.issue())
+    net.say(client, HELLO)
+    net.until(lambda: one.changes == ["up 2"])
+    for index in range(20):
+        net.say(client, vote(index))
+    one.poller.poll(1)
+    assert [frame.request_vote.last_index for _, frame in one.frames] == list(range(20))
+
+
 def test_send_to_a_dead_peer_never_calls_back(net: Net) -> None:
     one, two = net.pair()
     two.transport.destroy()
