@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from protos.v1.raft_pb2 import RaftFrame
 from raft.engine import Engine
 from raft.internals import LEADER
@@ -25,18 +27,17 @@ class History:
         self._leaders: dict[int, str] = {}
         self._votes: dict[tuple[str, int], str] = {}
         self._terms: dict[str, int] = {}
+        self._led: dict[str, tuple[int, int]] = {}
 
     def started(self, replica: str) -> None:
         """A new life: what it has applied before is compared again."""
         self._checked[replica] = 0
         self._terms[replica] = 0
 
-    def observe(self, engine: Engine) -> None:
-        """After each tick of a replica."""
+    def observe(self, engine: Engine, alive: Mapping[str, Engine]) -> None:
+        """After each tick of a replica; *alive* are all that run."""
         if engine.state == LEADER and not engine.halted:
-            leader = self._leaders.setdefault(engine.term, engine.me)
-            if leader != engine.me:
-                raise Violation(f"replicas {leader} and {engine.me} both lead term {engine.term}")
+            self._observe_leader(engine, alive)
         if engine.term < self._terms[engine.me]:
             raise Violation(f"replica {engine.me} went back to term {engine.term}")
         self._terms[engine.me] = engine.term
@@ -45,6 +46,28 @@ class History:
             self._compare(engine, first, commit)
             self._checked[engine.me] = commit
         self._check_claims()
+
+    def _observe_leader(self, engine: Engine, alive: Mapping[str, Engine]) -> None:
+        leader = self._leaders.setdefault(engine.term, engine.me)
+        if leader != engine.me:
+            raise Violation(f"replicas {leader} and {engine.me} both lead term {engine.term}")
+        for peer, known in engine.replication.progress.items():
+            other = alive.get(peer)
+            if other is None or other.halted or other.term > engine.term:
+                continue
+            if known.match > other.journal.durable_index or (
+                other.journal.term_at(known.match) != engine.journal.term_at(known.match)
+            ):
+                raise Violation(
+                    f"replica {engine.me} believes that {peer} has entry {known.match}, it has not"
+                )
+        term, commit = self._led.get(engine.me, (0, 0))
+        advanced = term == engine.term and engine.commit_index > commit
+        if advanced and engine.journal.term_at(engine.commit_index) != term:
+            raise Violation(
+                f"replica {engine.me} commits entry {engine.commit_index} of an older term"
+            )
+        self._led[engine.me] = engine.term, engine.commit_index
 
     def _compare(self, engine: Engine, first: int, commit: int) -> None:
         entries = engine.journal.read(first, commit - first + 1)

@@ -35,10 +35,12 @@ class Storm:
         self.cluster, self.rng = cluster, cluster.rng
         self.asks: list[Ask] = []
         self._count = 0
+        self._over = False
         self._faults = (
             self._crash,
             self._crash_at_commit,
             self._crash_all,
+            self._crash_all_at_election,
             self._fill_disk,
             self._cut,
             self._isolate,
@@ -69,6 +71,7 @@ class Storm:
     def settle(self) -> None:
         """All faults end; then everything must be well, and everybody answered."""
         cluster = self.cluster
+        self._over = True
         cluster.note("", "all faults end")
         cluster.network.faults = NetworkFaults()
         cluster.network.cuts.clear()
@@ -129,6 +132,24 @@ class Storm:
         if self.rng.random() < 0.3:
             for me in sorted(self.cluster.up):
                 self.cluster.crash(me, power=True)
+
+    def _crash_all_at_election(self) -> None:
+        """Everybody loses power in the middle of the next election."""
+        cluster, delay_s = self.cluster, self.rng.uniform(0.0, 0.01)
+        armed = [True]
+
+        def on_role(role: Role, _term: int) -> None:
+            if armed and role in (Role.CANDIDATE, Role.LEADER):
+                armed.clear()
+                cluster.later(delay_s, crash)
+
+        def crash() -> None:
+            for me in () if self._over else sorted(cluster.up):
+                cluster.crash(me, power=True)
+
+        for replica in cluster.up.values():
+            replica.engine.on_role.append(on_role)
+        self._crash()
 
     def _fill_disk(self) -> None:
         me = self._any()
@@ -192,7 +213,9 @@ def _faults(rng: random.Random) -> NetworkFaults:
 def run_seed(seed: int, *, storm_s: float = STORM_S, directory: Path | None = None) -> SimCluster:
     """One history. Raises Violation with the readable trace in its notes."""
     made = Path(tempfile.mkdtemp(prefix="skyraft-sim-", dir=directory or _memory()))
-    cluster = SimCluster(seed, made, size=5 if seed % 4 == 3 else 3)
+    # Small frames: a follower is often behind by more than one.
+    settings = {"max_append_bytes": 200} if seed % 3 == 1 else {}
+    cluster = SimCluster(seed, made, size=5 if seed % 4 == 3 else 3, settings=settings)
     storm = Storm(cluster)
     try:
         storm.run(storm_s)

@@ -177,6 +177,10 @@ class SimCluster:
         leads = [(r.engine.term, me) for me, r in self.up.items() if r.engine.role is Role.LEADER]
         return max(leads)[1] if leads else None
 
+    def later(self, delay_s: float, action: Callable[[], None]) -> None:
+        """Do *action* after *delay_s*, between two frames or ticks."""
+        self.network.at(delay_s, "", action)
+
     # --- clients -------------------------------------------------------------------------------
 
     def propose(self, me: str, entry: bytes) -> Ask:
@@ -269,7 +273,7 @@ class SimCluster:
             return
         if engine.halted and not replica.halt_expected:
             raise Violation(f"replica {me} halted: {engine.halted}")
-        self.history.observe(engine)
+        self.history.observe(engine, {peer: each.engine for peer, each in self.up.items()})
         replica.wake_at = self.clock.now() + max(engine.idle_s(), _TICK_MIN_S)
 
     def _on_send(self, source: str, target: str, frame: RaftFrame) -> None:

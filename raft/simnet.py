@@ -101,7 +101,8 @@ class SimNetwork:
         self._count = 0
         self._last_due: dict[tuple[str, str], float] = {}
 
-    def _at(self, delay_s: float, target: str, happen: Callable[[], None]) -> float:
+    def at(self, delay_s: float, target: str, happen: Callable[[], None]) -> float:
+        """Let *happen* run later; *target* ticks right after it. The moment."""
         self._count += 1
         due = self._clock.now() + delay_s
         heapq.heappush(self._queue, _Event(due, self._count, target, happen))
@@ -128,7 +129,7 @@ class SimNetwork:
         for other in sorted(self._alive):
             if other != me:
                 delay = self._rng.uniform(0.001, 0.05)
-                self._at(delay, me, lambda other=other: self._up(me, other))  # type: ignore[misc]
+                self.at(delay, me, lambda other=other: self._up(me, other))  # type: ignore[misc]
 
     def leave(self, transport: SimTransport, *, abrupt: bool) -> None:
         """A process ended. Its kernel says so to the peers, unless the machine lost power."""
@@ -142,7 +143,7 @@ class SimNetwork:
                 delay = SILENCE_S if abrupt else self._rng.uniform(0.0002, 0.005)
                 if self.faults.ordered:  # the end of a stream comes after what it carried
                     delay = max(delay, self._last_due.get((me, other), 0.0) - self._clock.now())
-                self._at(delay, other, lambda there=there: self._down(there, me, transport))  # type: ignore[misc]
+                self.at(delay, other, lambda there=there: self._down(there, me, transport))  # type: ignore[misc]
         transport.links.clear()
 
     def break_link(self, a: str, b: str) -> None:
@@ -152,7 +153,7 @@ class SimNetwork:
             return
         self._down(here, b, there)
         self._down(there, a, here)
-        self._at(self._rng.uniform(0.02, 0.2), a, lambda: self._up(a, b))
+        self.at(self._rng.uniform(0.02, 0.2), a, lambda: self._up(a, b))
 
     def _up(self, a: str, b: str) -> None:
         here, there = self._alive.get(a), self._alive.get(b)
@@ -203,4 +204,4 @@ class SimNetwork:
             if self._alive.get(there.me) is there and there.handler is not None:
                 there.handler[0](source, RaftFrame.FromString(data))
 
-        self._last_due[pair] = self._at(delay, there.me, happen)
+        self._last_due[pair] = self.at(delay, there.me, happen)
