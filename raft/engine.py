@@ -289,6 +289,8 @@ class Engine(Core):
 
     def idle_s(self) -> float:
         """How long nothing is due, unless something arrives."""
+        if self.halted:
+            return _WAIT_MAX_S
         if self.again:
             return 0.0
         due = self._due

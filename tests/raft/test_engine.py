@@ -158,6 +158,8 @@ def test_a_failing_commit_halts_before_anything_is_acknowledged(lab: Lab, error:
     b.journal.commit = fail  # type: ignore[method-assign]
     assert b.append("A", 1, (1, 0), [(1, b"x")]) == []
     assert type(error).__name__ in b.engine.status().halted
+    b.engine.again = True
+    assert b.engine.idle_s() > 0, "a halted engine waits, it does not spin"
     assert b.transport.destroyed
     again = b.reopen()
     assert again.journal.last_index == 1
