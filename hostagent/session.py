@@ -170,6 +170,7 @@ class Session:
         self._sent_at.clear()
         self._heard()
         interval_s = (welcome.heartbeat_interval_ms or 1000) / 1000
+        ended: SessionEnded | None = None
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(_send(call, outgoing))
@@ -177,7 +178,10 @@ class Session:
                 group.create_task(self._beat(outgoing, interval_s))
                 group.create_task(self._tell(outgoing, welcome))
         except* SessionEnded as ends:
-            raise _first(ends) from None
+            # Raised below: Python 3.11.3 and older wrap what is raised in here into a group.
+            ended = _first(ends)
+        if ended is not None:
+            raise ended
         raise AssertionError("a session's tasks end by an exception only")
 
     async def _tell(self, outgoing: asyncio.Queue[SessionRequest], welcome: Welcome) -> None:
