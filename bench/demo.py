@@ -20,8 +20,9 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.demo_guests import GuestFailed
+from bench.demo_once import Broken
 from bench.demo_show import Show
-from bench.demo_steps import FAKE_SCRIPT, Broken, Demo
+from bench.demo_steps import FAKE_SCRIPT, Demo
 from bench.report import Row, commit, describe_machine, readable
 from bench.testbed.bed import Bed, bed_directories, ends_in_good_order, sweep
 from bench.testbed.guest import GuestBuildError
