@@ -2,7 +2,8 @@
 Does tasks: one at a time for each VM, different VMs side by side, each exactly once.
 
 A task is in the ledger before its work starts, so an agent that is killed does it again after
-its restart: verbs bring about a state, and a repeat finds it there.
+its restart: verbs bring about a state, and a repeat finds it there. A reboot brings about none,
+so it is never repeated.
 """
 
 from __future__ import annotations
@@ -78,6 +79,9 @@ async def _cleanup(tools: Tools, task: Task) -> None:
     await tools.driver.undefine(task.vm_id)
     await tools.preparation.remove(task.vm_id)
 
+
+ONCE = frozenset({TaskKind.TASK_KIND_REBOOT})
+"""Kinds whose repeat would be a second effect."""
 
 Verb = Callable[[Tools, Task], Awaitable[None]]
 
@@ -197,10 +201,9 @@ class Worker:
 
     async def _perform(self, task: Task) -> TaskReport:
         """Only refusals and failures of the outside become a failed report; a bug propagates."""
-        if await self._attempts(task) > ATTEMPTS_MAX:
-            return _report(
-                task, f"the agent ended {ATTEMPTS_MAX} times in the middle of it; see its log"
-            )
+        refusal = await self._refusal(task)
+        if refusal:
+            return _report(task, refusal)
         verb = VERBS.get(task.kind)
         if verb is None:
             return _report(task, f"this agent does not know {_name(task)}; upgrade the agent")
@@ -218,13 +221,24 @@ class Worker:
             return _report(task, str(err))
         return _report(task)
 
-    async def _attempts(self, task: Task) -> int:
+    async def _refusal(self, task: Task) -> str:
+        """Counts this attempt; why it must not be made, or nothing."""
         try:
-            return await asyncio.to_thread(self._ledger.begin_attempt, task.id)
+            attempt = await asyncio.to_thread(self._ledger.begin_attempt, task.id)
         except LedgerError as err:
+            if task.kind in ONCE:
+                return f"not done, as it could not be noted that it is begun: {err}"
             # The count only guards against a task that ends the agent again and again.
             log.error("task %d: %s", task.id, err)
-            return 1
+            return ""
+        if task.kind in ONCE and attempt > 1:
+            return (
+                f"{_name(task)} of VM {task.vm_id} was interrupted, outcome unknown; look at the "
+                "guest, then ask again if need be"
+            )
+        if attempt > ATTEMPTS_MAX:
+            return f"the agent ended {ATTEMPTS_MAX} times in the middle of it; see its log"
+        return ""
 
 
 def _name(task: Task) -> str:

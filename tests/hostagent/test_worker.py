@@ -14,7 +14,7 @@ from hostagent import worker as module
 from hostagent.drivers.base import Power
 from hostagent.drivers.fake import FakeDriver, effects
 from hostagent.drivers.fake_script import FakeScript, from_mapping
-from hostagent.ledger import Ledger
+from hostagent.ledger import Ledger, LedgerError
 from hostagent.network.bridge import NetworkError, NoBridges
 from hostagent.preparation import NoPreparation
 from hostagent.worker import ATTEMPTS_MAX, VERBS, Network, Tools, Worker
@@ -25,6 +25,7 @@ from tests.hostagent.replicas import task, until
 
 START = TaskKind.TASK_KIND_START
 STOP = TaskKind.TASK_KIND_STOP
+REBOOT = TaskKind.TASK_KIND_REBOOT
 CLEANUP = TaskKind.TASK_KIND_CLEANUP
 
 
@@ -144,6 +145,44 @@ def test_task_interrupted_by_a_crash_is_done_once_by_the_next_agent(tmp_path: Pa
     play(tmp_path, interrupted, hang)
     play(tmp_path, again, hang)
     assert effects(tmp_path / "fake") == {(5, "define"): 1, (5, "start"): 1}
+
+
+def test_reboot_that_a_crash_interrupted_is_not_done_again(tmp_path: Path) -> None:
+    async def killed_after_the_effect(agent: Agent) -> None:
+        async def never(report: TaskReport) -> None:
+            await asyncio.Event().wait()
+
+        await agent.do(task(1, START))
+        agent.worker._finish = never  # type: ignore[method-assign]
+        await agent.worker.submit(task(2, REBOOT))
+        await until(lambda: agent.effects("reboot") == 1, "the reboot")
+
+    async def again(agent: Agent) -> None:
+        report = await agent.reported(2)
+        assert not report.ok
+        assert "interrupted, outcome unknown" in report.detail
+        assert agent.effects("reboot") == 1
+        assert (await agent.do(task(3, REBOOT))).ok
+
+    play(tmp_path, killed_after_the_effect)
+    play(tmp_path, again)
+
+
+def test_reboot_is_not_begun_while_the_ledger_cannot_note_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(ledger: Ledger, task_id: int) -> int:
+        raise LedgerError("No space left on device")
+
+    monkeypatch.setattr(Ledger, "begin_attempt", full)
+
+    async def scenario(agent: Agent) -> None:
+        assert (await agent.do(task(1, START))).ok
+        report = await agent.do(task(2, REBOOT))
+        assert "could not be noted that it is begun: No space left" in report.detail
+        assert agent.effects("reboot") == 0
+
+    play(tmp_path, scenario)
 
 
 def test_task_that_ends_the_agent_again_and_again_is_given_up(tmp_path: Path) -> None:
