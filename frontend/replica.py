@@ -30,6 +30,9 @@ DEADLINE_S = 10.0
 _BACKOFF_MIN_S, _BACKOFF_MAX_S = 0.01, 0.1
 _SWEEP_S = 0.25
 
+COMMAND_BYTES_MAX = 1 << 20
+"""Of one command. The log keeps every entry for long, also of what apply refuses."""
+
 
 class Log(Protocol):
     """What is needed of raft.engine.Engine."""
@@ -172,9 +175,20 @@ class Replica:
         """
         Proposes *cmd* at once; the future gives the payload of its result, which is the
         serialized answer of the API's method, or raises Rejected or Unavailable.
+
+        Raises Rejected("invalid_argument") itself for more than COMMAND_BYTES_MAX. Fields that
+        this build does not know are left out: apply, which must halt on them, never meets one.
         """
+        cmd.DiscardUnknownFields()
+        entry = cmd.SerializeToString()
+        if len(entry) > COMMAND_BYTES_MAX:
+            raise Rejected(
+                "invalid_argument",
+                f"the request takes {len(entry)} bytes, at most {COMMAND_BYTES_MAX} are kept: "
+                "make it smaller",
+            )
         timeout_s = self._deadline_s if timeout_s is None else min(timeout_s, self._deadline_s)
-        flight = _Proposal(self, cmd.SerializeToString(), self.loop.time() + timeout_s)
+        flight = _Proposal(self, entry, self.loop.time() + timeout_s)
         self._watch(flight)
         flight.send()
         return flight.future

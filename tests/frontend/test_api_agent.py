@@ -191,6 +191,15 @@ def test_guest_that_shut_itself_down_is_powered_off(
     wait_for("POWEROFF", lambda: vm(front_end, new_vm.id).state == vm_pb2.VM_STATE_POWEROFF)
 
 
+def test_newer_agent_halts_no_replica(front_end: FrontEnd, agent: Agent) -> None:
+    # Field 999, a varint, of messages that end up in the log.
+    unknown = b"\xb8\x3e\x01"
+    agent.say(inventory=wire.Inventory(guests=[wire.Guest.FromString(b"\x08\x07" + unknown)]))
+    agent.say(report=wire.TaskReport.FromString(b"\x08\x07" + unknown))
+    assert agent.next("report_ack").report_ack.task_id == 7
+    assert not front_end.status().halted
+
+
 def test_unknown_guests_are_reported_not_adopted(front_end: FrontEnd, agent: Agent) -> None:
     agent.say(inventory=wire.Inventory(unknown_guests=["by-hand"]))
     host_id = agent.host_id

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from frontend.errors import Rejected, Unavailable
-from frontend.replica import Mailbox, Replica
-from protos.v1.command_pb2 import Command, Result
+from frontend.replica import COMMAND_BYTES_MAX, Mailbox, Replica
+from protos.v1.agent_pb2 import TaskReport
+from protos.v1.command_pb2 import Command, RecordEvent, ReportTask, Result
 from raft.interfaces import Outcome, Role, Status
 
 ACCEPTED = Outcome(applied=True, result=Result(payload=b"done").SerializeToString())
@@ -79,6 +80,27 @@ def test_refused_command_raises_what_the_state_said() -> None:
     with pytest.raises(Rejected) as caught:
         played(scenario)
     assert (caught.value.code, caught.value.detail, caught.value.field) == ("in_use", "vm 3", "id")
+
+
+def test_fields_that_this_build_does_not_know_never_reach_the_log() -> None:
+    async def scenario(replica: Replica, engine: Engine) -> bytes:
+        newer = TaskReport.FromString(b"\x08\x07\xb8\x3e\x01")
+        await replica.propose(Command(request_id="r", report_task=ReportTask(report=newer)))
+        return engine.entries[0]
+
+    known = Command(request_id="r", report_task=ReportTask(report=TaskReport(task_id=7)))
+    assert played(scenario) == known.SerializeToString()
+
+
+def test_command_that_is_too_large_is_refused_before_the_log() -> None:
+    async def scenario(replica: Replica, engine: Engine) -> list[bytes]:
+        large = RecordEvent(detail="x" * COMMAND_BYTES_MAX)
+        with pytest.raises(Rejected) as caught:
+            await replica.propose(Command(request_id="r", record_event=large))
+        assert caught.value.code == "invalid_argument"
+        return engine.entries
+
+    assert played(scenario) == []
 
 
 def test_unknown_outcome_is_asked_again_with_the_same_bytes() -> None:
