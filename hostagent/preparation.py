@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Protocol
@@ -12,6 +11,7 @@ from protos.v1.vm_pb2 import Disk, Vm
 from storage.contextualization import hostname, write_context_iso, write_seed_iso
 from storage.disks import Disks
 from storage.errors import from_os_error
+from storage.threads import in_thread
 
 
 class Preparation(Protocol):
@@ -39,8 +39,8 @@ class DiskPreparation:
     async def prepare(self, vm: Vm) -> None:
         for disk in vm.disks:
             await self._fetch(disk)
-            await asyncio.to_thread(self._disks.create, vm.id, disk)
-        await asyncio.to_thread(self._write_isos, vm)
+            await in_thread(self._disks.create, vm.id, disk)
+        await in_thread(self._write_isos, vm)
 
     def spec(self, vm: Vm) -> GuestSpec:
         paths = (self._disks.path(vm.id, disk.disk_id) for disk in vm.disks)
@@ -48,7 +48,7 @@ class DiskPreparation:
         return _spec(vm, disks, tuple(str(path) for path in self._isos(vm.id)))
 
     async def remove(self, vm_id: int) -> None:
-        await asyncio.to_thread(self._disks.remove, vm_id)
+        await in_thread(self._disks.remove, vm_id)
 
     def _write_isos(self, vm: Vm) -> None:
         try:

@@ -21,6 +21,7 @@ from storage.errors import StorageError, from_os_error
 from storage.formats import Format, ImageInfo
 from storage.inspection import inspect
 from storage.part import Chunks, Part, sync_directory
+from storage.threads import in_thread
 
 CHUNK_BYTES = 256 << 10
 """What readers hand out at a time: well below gRPC's 4 MiB message limit."""
@@ -124,10 +125,10 @@ class ImageStore:
 
     async def read(self, sha256: str, offset: int = 0) -> AsyncIterator[bytes]:
         """As open(), for an event loop."""
-        file = await asyncio.to_thread(self.path(sha256).open, "rb")
+        file = await in_thread(self.path(sha256).open, "rb")
         try:
             file.seek(offset)
-            while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
+            while chunk := await in_thread(file.read, CHUNK_BYTES):
                 yield chunk
         finally:
             file.close()
@@ -147,7 +148,7 @@ class ImageStore:
         try:
             with Part(path) as part:
                 await part.receive(chunks, size_bytes, self.require_room)
-            return await asyncio.to_thread(self._accept, path, part, sha256, size_bytes)
+            return await in_thread(self._accept, path, part, sha256, size_bytes)
         finally:
             path.unlink(missing_ok=True)
 
@@ -168,10 +169,10 @@ class ImageStore:
         """
         async with self._fetching.setdefault(sha256, asyncio.Lock()):
             if self.has(sha256):
-                return await asyncio.to_thread(self._describe, sha256)
+                return await in_thread(self._describe, sha256)
             path = self._partial(sha256)
             with Part(path) as part:
-                await asyncio.to_thread(part.resume, size_bytes)
+                await in_thread(part.resume, size_bytes)
                 self.require_room(size_bytes - part.length)
                 if part.length < size_bytes:
                     await part.receive(open_at(part.length), size_bytes, self.require_room)
@@ -180,7 +181,7 @@ class ImageStore:
                     "size_mismatch", f"got {part.length} of {size_bytes} bytes", "fetch again"
                 )
             try:
-                return await asyncio.to_thread(self._accept, path, part, sha256, size_bytes)
+                return await in_thread(self._accept, path, part, sha256, size_bytes)
             finally:
                 path.unlink(missing_ok=True)
 

@@ -55,11 +55,15 @@ class Disks:
 
     def remove(self, vm_id: int) -> None:
         """Removes the guest's disks and all else in its directory. Nothing there is success."""
+        directory = self.vm_directory(vm_id)
         try:
-            shutil.rmtree(self.vm_directory(vm_id))
+            while directory.exists():
+                try:
+                    shutil.rmtree(directory)
+                except FileNotFoundError:
+                    # Something in it went by itself: the rest is there still.
+                    continue
             sync_directory(self._directory)
-        except FileNotFoundError:
-            return
         except OSError as err:
             raise from_os_error(err, f"removing the disks of VM {vm_id}") from err
 

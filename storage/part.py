@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
@@ -10,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 
 from storage.errors import StorageError, from_os_error
+from storage.threads import in_thread
 
 Chunks = AsyncIterable[bytes] | Iterable[bytes]
 
@@ -70,8 +70,8 @@ class Part:
             if self.length - checked > _ROOM_CHECK_BYTES:
                 require_room(0)
                 checked = self.length
-            await asyncio.to_thread(self._take, chunk)
-        await asyncio.to_thread(self._sync)
+            await in_thread(self._take, chunk)
+        await in_thread(self._sync)
 
     def _take(self, chunk: bytes) -> None:
         try:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import shutil
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
 
+from hostagent import preparation as module
 from hostagent.drivers.base import DiskSpec, NicSpec
 from hostagent.preparation import DiskPreparation, NoPreparation
 from protos.v1.vm_pb2 import Disk, Vm
@@ -56,6 +58,39 @@ def test_all_that_the_spec_names_is_there_and_repeats_change_nothing(tmp_path: P
     asyncio.run(preparation.remove(wanted.id))
     assert not disk.exists()
     assert store.list()
+
+
+def test_removal_waits_for_the_thread_of_a_preparation_that_was_cancelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disks = Disks(tmp_path / "guests", ImageStore(tmp_path / "datastore"))
+    writing, go_on = threading.Event(), threading.Event()
+
+    def slow(path: Path, wanted: Vm) -> None:
+        writing.set()
+        go_on.wait(20)
+        path.write_bytes(b"iso")
+
+    monkeypatch.setattr(module, "write_context_iso", slow)
+
+    async def fetch(disk: Disk) -> None:
+        return
+
+    async def scenario() -> None:
+        preparation = DiskPreparation(disks, fetch)
+        preparing = asyncio.ensure_future(preparation.prepare(vm()))
+        await asyncio.to_thread(writing.wait, 20)
+        preparing.cancel()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not preparing.done()
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await preparing
+        await preparation.remove(5)
+
+    asyncio.run(scenario())
+    assert not disks.vm_directory(5).exists()
 
 
 def test_spec_carries_what_the_vm_is(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import hashlib
 import os
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -189,6 +190,43 @@ def test_fetches_of_one_image_share_one_transfer(store):
 
     asyncio.run(both())
     assert source.asked == [0]
+
+
+def test_cancelled_fetch_reads_no_file_of_others(store, monkeypatch):
+    store._partial(SHA256).write_bytes(IMAGE[:300_000])
+    reading, go_on = threading.Event(), threading.Event()
+    real_read = os.read
+
+    def slow(fd: int, size: int) -> bytes:
+        if threading.current_thread() is not threading.main_thread():
+            reading.set()
+            go_on.wait(20)
+        return real_read(fd, size)
+
+    monkeypatch.setattr(os, "read", slow)
+    innocent = store._directory / "innocent"
+    innocent.write_bytes(IMAGE)
+
+    async def cancelled() -> int:
+        fetch = asyncio.ensure_future(store.fetch(SHA256, len(IMAGE), Source().open_at))
+        await asyncio.to_thread(reading.wait, 20)
+        fetch.cancel()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        # Would get the number of a descriptor that was closed.
+        fd = os.open(innocent, os.O_RDONLY)
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await fetch
+        return fd
+
+    # Its end waits for threads that are left over, if there are any.
+    fd = asyncio.run(cancelled())
+    try:
+        assert os.lseek(fd, 0, os.SEEK_CUR) == 0
+    finally:
+        os.close(fd)
+    assert store._partial(SHA256).stat().st_size == 300_000
 
 
 def test_lost_bits_are_found(store):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -101,6 +102,21 @@ def test_crash_while_making_leaves_no_broken_overlay(disks, images):
     disks.path(7, 0).with_suffix(".making").write_bytes(b"half")
     assert described(disks.create(7, disk))["format"] == "qcow2"
     assert [p.name for p in disks.vm_directory(7).iterdir()] == ["disk-0.qcow2"]
+
+
+def test_file_that_vanishes_during_the_removal_does_not_end_it(disks, images, monkeypatch):
+    path = disks.create(7, stored_disk(images, raw_image(2048)))
+    path.with_name("vanishing").touch()
+    real_unlink = os.unlink
+
+    def unlink(name: str, **more: int) -> None:
+        real_unlink(name, **more)
+        if name == "vanishing":
+            raise FileNotFoundError(name)
+
+    monkeypatch.setattr(os, "unlink", unlink)
+    disks.remove(7)
+    assert not path.parent.exists()
 
 
 def test_remove_takes_everything_and_may_be_repeated(disks, images):
