@@ -119,6 +119,11 @@ class AgentService:
         # An enrolment of a moment ago must be seen.
         await self._replica.read()
         host = self._host_of(caller)
+        # Leadership may have gone meanwhile. From here to add() nothing may wait: a host that
+        # is added to a closed registry would talk to a deposed leader for good.
+        if self._sessions.term != term:
+            await send(self._sessions.not_leader())
+            return
         session = HostSession(host.id, term, hello, self._mutations)
         session.push(self._welcome(host.id, term))
         self._sessions.add(session)
