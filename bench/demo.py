@@ -7,10 +7,12 @@ Exit status 0 only if every promise held.
 from __future__ import annotations
 
 import asyncio
+import getpass
 import json
 import os
 import shutil
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -53,7 +55,8 @@ FAILURES = (
 def main(fake: bool, as_json: bool, keep: bool, stop: bool, quick: bool) -> None:
     console = Console(stderr=as_json)
     if stop:
-        for name in sweep(kept=True) or ["nothing: no demo was left running"]:
+        nothing = [f"nothing: user {getpass.getuser()} left no demo running"]
+        for name in sweep(kept=True) or nothing:
             console.print(f"ended {name}")
         return
     sweep()
@@ -139,9 +142,15 @@ def _usage(bed: Bed) -> str:
             f"  {skyraft} vm list",
             f"  {skyraft} vm console 0",
             f"Logs and state: {bed.directory}",
-            "To end it: ./dev demo --stop",
+            f"To end it: {stop_command(os.environ)}",
         )
     )
+
+
+def stop_command(environment: Mapping[str, str]) -> str:
+    """A bed is its user's: what `./dev demo` started through sudo is ended the same way."""
+    through_sudo = os.geteuid() == 0 and "SUDO_UID" in environment
+    return "sudo ./dev demo --stop" if through_sudo else "./dev demo --stop"
 
 
 def _table(rows: list[Row]) -> Table:
