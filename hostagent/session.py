@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
@@ -52,6 +52,9 @@ SILENCE_HEARTBEATS = 3
 
 CONSOLE_BYTES_MAX = 1 << 20
 
+SETTLED_S = 2.0
+"""A session that lasted so long was a good one: its end is news and not one more failure."""
+
 _BACKOFF_FIRST_S = 0.02
 _BACKOFF_FACTOR = 1.4
 _BACKOFF_MAX_S = 1.0
@@ -66,11 +69,34 @@ _OPTIONS = {
 
 
 class SessionEnded(Exception):
-    """This session is over; the text says why. *leader* is where to go on, if that is known."""
+    """
+    This session is over; the text says why. *leader* is where to go on, if that is known; *ours*
+    says that this host is at fault, so that another leader would do no better.
+    """
 
-    def __init__(self, reason: str, leader: str = "") -> None:
+    def __init__(self, reason: str, leader: str = "", *, ours: bool = False) -> None:
         super().__init__(reason)
         self.leader = leader
+        self.ours = ours
+
+
+class Backoff:
+    """
+    How long to wait before the next try: not at all when a good session was lost, as a new leader
+    is there within a fraction of a second; longer and longer while nothing lasts. Jittered, as
+    all hosts lose a leader in the same moment.
+    """
+
+    def __init__(self) -> None:
+        self._next_s = 0.0
+
+    def after(self, end: SessionEnded, lasted_s: float) -> float:
+        """Seconds. *lasted_s* counts from the welcome; 0 for a session that got none."""
+        if lasted_s >= SETTLED_S:
+            self._next_s = 0.0
+        pause_s = max(self._next_s, _BACKOFF_FIRST_S if end.ours else 0.0)
+        self._next_s = min(_BACKOFF_MAX_S, max(_BACKOFF_FIRST_S, pause_s * _BACKOFF_FACTOR))
+        return pause_s * random.uniform(0.5, 1.5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +124,7 @@ class Session:
         self._observer = Observer(driver, worker, ledger, disk)
         self._outgoing: asyncio.Queue[SessionRequest] | None = None
         self._sent_at: dict[int, float] = {}
+        self._welcomed_at = 0.0
         self._heard_at = 0.0
         worker.on_report = self._on_report
 
@@ -109,7 +136,8 @@ class Session:
 
     async def _keep(self) -> None:
         addresses = cycle(random.sample(self._front.addresses, len(self._front.addresses)))
-        hint, pauses = "", _pauses()
+        hint, backoff = "", Backoff()
+        loop = asyncio.get_running_loop()
         while True:
             address = hint or next(addresses)
             try:
@@ -117,9 +145,10 @@ class Session:
             except SessionEnded as end:
                 hint = end.leader if end.leader != address else ""
                 log.info("session with %s: %s", address, end)
-            if self._outgoing is not None:
-                self._outgoing, pauses = None, _pauses()
-            await asyncio.sleep(next(pauses))
+                lasted_s = 0.0 if self._outgoing is None else loop.time() - self._welcomed_at
+                pause_s = backoff.after(end, lasted_s)
+            self._outgoing = None
+            await asyncio.sleep(pause_s)
 
     async def _converse(self, address: str) -> NoReturn:
         """One session from Hello to its end, which is always a SessionEnded."""
@@ -161,7 +190,7 @@ class Session:
             if not await asyncio.to_thread(self._ledger.see_term, term):
                 raise SessionEnded(f"it leads with term {term}, a newer one is known; left")
         except LedgerError as err:
-            raise SessionEnded(str(err)) from err
+            raise SessionEnded(str(err), ours=True) from err
 
     async def _led(self, call: Any, welcome: Welcome) -> NoReturn:
         log.info("replica %s leads, term %d", welcome.leader_id, welcome.term)
@@ -169,6 +198,7 @@ class Session:
         self._outgoing = outgoing
         self._sent_at.clear()
         self._heard()
+        self._welcomed_at = self._heard_at
         interval_s = (welcome.heartbeat_interval_ms or 1000) / 1000
         ended: SessionEnded | None = None
         try:
@@ -231,7 +261,7 @@ class Session:
         try:
             await self._worker.submit(task)
         except LedgerError as err:
-            raise SessionEnded(f"task {task.id} was not accepted: {err}") from err
+            raise SessionEnded(f"task {task.id} was not accepted: {err}", ours=True) from err
 
     async def _acknowledged(self, task_id: int) -> None:
         self._sent_at.pop(task_id, None)
@@ -311,16 +341,6 @@ def _not_leader(answer: SessionResponse) -> SessionEnded:
 
 
 def _first(ends: BaseExceptionGroup[SessionEnded]) -> SessionEnded:
-    """The most telling of several ends: one that knows the leader."""
+    """The most telling of several ends: one that knows the leader, or that we are at fault."""
     flat = [end for end in ends.exceptions if isinstance(end, SessionEnded)]
-    return max(flat, key=lambda end: bool(end.leader))
-
-
-def _pauses() -> Iterator[float]:
-    """Short at first, as a new leader is there within a fraction of a second; jittered, as all
-    hosts lose a leader in the same moment."""
-    pause_s = _BACKOFF_FIRST_S
-    yield 0.0
-    while True:
-        yield pause_s * random.uniform(0.5, 1.5)
-        pause_s = min(_BACKOFF_MAX_S, pause_s * _BACKOFF_FACTOR)
+    return max(flat, key=lambda end: (bool(end.leader), end.ours))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,8 +14,9 @@ from hostagent import session as module
 from hostagent.drivers.base import Power
 from hostagent.drivers.fake import effects
 from hostagent.drivers.fake_script import FakeScript, from_mapping
-from hostagent.session import Front, Session
-from protos.v1.agent_pb2 import ConsoleQuery, GuestPower, SessionResponse, TaskKind
+from hostagent.ledger import Ledger, LedgerError
+from hostagent.session import SETTLED_S, Backoff, Front, Session, SessionEnded
+from protos.v1.agent_pb2 import ConsoleQuery, GuestPower, SessionResponse, Task, TaskKind
 from tests.hostagent.replicas import Certificates, Replica, task, until
 from tests.hostagent.test_worker import Agent
 
@@ -215,6 +217,70 @@ def test_task_of_an_older_term_ends_the_session_without_a_report(
         await play(tmp_path, certificates, [leader.address], life)
 
     on_replicas(certificates, 1, scenario)
+
+
+def test_ledger_that_cannot_be_written_makes_no_storm_of_sessions(
+    tmp_path: Path, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Jitter would make a pause now and then shorter than the one before.
+    monkeypatch.setattr(module.random, "uniform", lambda low, high: 1.0)
+    pauses: list[float] = []
+    after = Backoff.after
+
+    def recorded(backoff: Backoff, end: SessionEnded, lasted_s: float) -> float:
+        pauses.append(after(backoff, end, lasted_s))
+        return pauses[-1]
+
+    monkeypatch.setattr(Backoff, "after", recorded)
+
+    class Insisting(Replica):
+        """Sends its task in each session."""
+
+        async def Session(self, requests: Any, context: Any) -> AsyncIterator[SessionResponse]:
+            async for message in super().Session(requests, context):
+                yield message
+                if message.HasField("welcome"):
+                    self.send(task(1, START))
+
+    def full(ledger: Ledger, task: Task) -> None:
+        raise LedgerError("No space left on device")
+
+    monkeypatch.setattr(Ledger, "offer", full)
+
+    async def scenario() -> None:
+        leader = Insisting(certificates)
+        await leader.start()
+
+        async def life(agent: Agent) -> None:
+            await until(lambda: len(pauses) >= 7, "more sessions")
+
+        await play(tmp_path, certificates, [leader.address], life)
+        await leader.stop()
+
+    asyncio.run(scenario())
+    assert pauses[0] > 0
+    assert pauses == sorted(set(pauses))
+
+
+def test_leader_that_goes_after_a_while_is_replaced_at_once() -> None:
+    backoff = Backoff()
+    for _ in range(20):
+        backoff.after(SessionEnded("connection refused"), 0.0)
+    assert backoff.after(SessionEnded("connection reset"), SETTLED_S) == 0
+    first_pause_s = backoff.after(SessionEnded("connection refused"), 0.0)
+    assert 0 < first_pause_s < 0.1
+
+
+def test_leader_whose_sessions_end_at_once_is_asked_less_and_less() -> None:
+    backoff = Backoff()
+    pauses = [backoff.after(SessionEnded("it ended the session"), 0.1) for _ in range(30)]
+    assert pauses[0] == 0
+    assert min(pauses[20:]) >= 0.5
+
+
+def test_own_failure_is_never_followed_by_a_session_at_once() -> None:
+    backoff = Backoff()
+    assert backoff.after(SessionEnded("the ledger's disk is full", ours=True), 3600.0) > 0
 
 
 def test_silent_leader_is_left(
