@@ -25,7 +25,18 @@ from protos.v1 import pipeline_pb2 as wire
 from protos.v1 import template_pb2, vm_pb2
 
 IN_FLIGHT_MAX = 4096
-"""Operations of one stream. Beyond it the stream is not read, so its client waits too."""
+"""What one stream may have in flight, by weight. Beyond it nothing is started and the stream is
+not read, so its client waits too."""
+
+_WEIGHTS = {"get": 4, "list": 256}
+"""By what the operation's name begins with; changes weigh 1. Reads that wait together are
+answered in one moment, with up to megabytes for a list."""
+
+_UNSENT_BYTES_MAX = 8 << 20
+"""Of answers that the client has not taken. Beyond it, too, nothing is started."""
+
+_BURST = 64
+"""Operations started before other calls of this replica get their turn."""
 
 _RESULTS_MAX = 512
 _BYTES_MAX = 1 << 20
@@ -48,6 +59,24 @@ class Verb:
 
     changes: bool
     """Fields that this version does not know are refused."""
+
+    weight: int
+
+
+async def _no_handler(caller: Caller, request: object) -> bytes:
+    raise AssertionError("refused before it is called")
+
+
+_UNKNOWN = Verb(handler=_no_handler, result="", path="", changes=False, weight=1)
+
+
+@dataclass(slots=True)
+class _Response:
+    """Answers that go out together, how many bytes they take and what they weighed in flight."""
+
+    message: wire.PipelineResponse
+    size: int = 0
+    weight: int = 0
 
 
 def verbs(**services: object) -> dict[str, Verb]:
@@ -73,6 +102,7 @@ def verbs(**services: object) -> dict[str, Verb]:
             result=results[method.output_type.name],
             path=f"/{service_name}/{method.name}",
             changes="request_id" in method.input_type.fields_by_name,
+            weight=_WEIGHTS.get(field.name.partition("_")[0], 1),
         )
     return found
 
@@ -103,18 +133,23 @@ class _Stream:
         self._operations: set[asyncio.Future[Message | bytes]] = set()
         self._in_flight = 0
         self._ended = False
-        self._responses: deque[wire.PipelineResponse] = deque()
-        self._bytes = 0
+        self._responses: deque[_Response] = deque()
+        self._unsent_bytes = 0
         self._news = asyncio.Event()
         self._room = asyncio.Event()
 
     async def read(self, requests: AsyncIterator[wire.PipelineRequest]) -> None:
+        started = 0
         async for request in requests:
             for operation in request.operations:
+                if self._full():
+                    await self._wait_for_room()
+                elif started % _BURST == 0:
+                    await asyncio.sleep(0)
                 self._start(operation)
-            while self._in_flight >= IN_FLIGHT_MAX:
-                self._room.clear()
-                await self._room.wait()
+                started += 1
+            if self._full():
+                await self._wait_for_room()
         self._ended = True
         self._news.set()
 
@@ -125,8 +160,9 @@ class _Stream:
             self._news.clear()
             while self._responses:
                 response = self._responses.popleft()
-                await send(response)
-                self._in_flight -= len(response.results)
+                await send(response.message)
+                self._in_flight -= response.weight
+                self._unsent_bytes -= response.size
                 self._room.set()
 
     def abandon(self) -> None:
@@ -134,67 +170,75 @@ class _Stream:
         for operation in self._operations:
             operation.cancel()
 
+    def _full(self) -> bool:
+        return self._in_flight >= IN_FLIGHT_MAX or self._unsent_bytes >= _UNSENT_BYTES_MAX
+
+    async def _wait_for_room(self) -> None:
+        while self._full():
+            self._room.clear()
+            await self._room.wait()
+
     def _start(self, operation: wire.Operation) -> None:
-        self._in_flight += 1
         name = operation.WhichOneof("request")
+        verb = self._verbs.get(name or "", _UNKNOWN)
+        self._in_flight += verb.weight
         try:
-            verb = self._verb(name)
-            request = getattr(operation, name)
+            self._require(verb)
+            request = getattr(operation, name or "")
             if verb.changes:
                 refuse_unknown_fields(request)
             answer = verb.handler(self._caller, request)
         except Rejected as error:
-            self._failed(operation.id, name, error)
+            self._failed(operation.id, verb, error)
             return
         # Changes come as futures already; only reads need a task of their own. Not one of a
         # group: that an operation fails is an answer and must not end the others.
         future = asyncio.ensure_future(answer)
         self._operations.add(future)
-        future.add_done_callback(partial(self._finished, operation.id, name, verb.result))
+        future.add_done_callback(partial(self._finished, operation.id, verb))
 
-    def _verb(self, name: str | None) -> Verb:
-        verb = self._verbs.get(name or "")
-        if verb is None:
+    def _require(self, verb: Verb) -> None:
+        if verb is _UNKNOWN:
             raise Rejected("unimplemented", "the operation is empty or unknown to this version")
         if verb.path not in self._permitted:
             permissions.require(verb.path, self._caller)
             self._permitted.add(verb.path)
-        return verb
 
-    def _finished(
-        self, number: int, name: str, field: str, future: asyncio.Future[Message | bytes]
-    ) -> None:
+    def _finished(self, number: int, verb: Verb, future: asyncio.Future[Message | bytes]) -> None:
         self._operations.discard(future)
         if future.cancelled():
             return
         error = future.exception()
         if error is not None:
-            self._failed(number, name, error)
+            self._failed(number, verb, error)
             return
         answer = future.result()
         if isinstance(answer, bytes):
-            into = getattr(self._result(number, len(answer)), field)
+            into = getattr(self._result(number, verb, len(answer)), verb.result)
             # An empty answer must be set too, or the client would see none.
             into.SetInParent()
             into.MergeFromString(answer)
         else:
-            getattr(self._result(number, answer.ByteSize()), field).CopyFrom(answer)
+            result = self._result(number, verb, answer.ByteSize())
+            getattr(result, verb.result).CopyFrom(answer)
 
-    def _failed(self, number: int, name: str | None, error: BaseException) -> None:
+    def _failed(self, number: int, verb: Verb, error: BaseException) -> None:
         assert isinstance(error, Exception), "operations are cancelled with their stream only"
-        refusal = refusal_of(f"Pipeline {name}", error)
-        self._result(number, 0).error.CopyFrom(operation_error(*refusal))
+        told = operation_error(*refusal_of(f"Pipeline {verb.path}", error))
+        self._result(number, verb, told.ByteSize()).error.CopyFrom(told)
 
-    def _result(self, number: int, size: int) -> wire.OperationResult:
+    def _result(self, number: int, verb: Verb, size: int) -> wire.OperationResult:
         """A place in the response that goes out next."""
         responses = self._responses
         if (
             not responses
-            or self._bytes + size > _BYTES_MAX
-            or len(responses[-1].results) >= _RESULTS_MAX
+            or responses[-1].size + size > _BYTES_MAX
+            or len(responses[-1].message.results) >= _RESULTS_MAX
         ):
-            responses.append(wire.PipelineResponse())
-            self._bytes = 0
-        self._bytes += size
+            responses.append(_Response(wire.PipelineResponse()))
+        response = responses[-1]
+        response.size += size
+        response.weight += verb.weight
+        self._unsent_bytes += size
         self._news.set()
-        return responses[-1].results.add(id=number)
+        return response.message.results.add(id=number)

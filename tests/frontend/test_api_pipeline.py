@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Iterable, Iterator
+from itertools import pairwise
 
-from frontend.api.pipeline import IN_FLIGHT_MAX
+from frontend.api.pipeline import IN_FLIGHT_MAX, PipelineService, Verb
+from frontend.auth.callers import Caller
+from protos.identity import USER
 from protos.v1 import pipeline_pb2 as wire
 from protos.v1 import template_pb2, vm_pb2
 from protos.v1.vm_pb2 import GetVmRequest
@@ -27,7 +32,10 @@ def answers(
 def create(number: int, name: str) -> wire.Operation:
     template = template_pb2.Template(name=name, vcpu=1, memory_mib=64)
     return wire.Operation(
-        id=number, create_template=template_pb2.CreateTemplateRequest(template=template)
+        id=number,
+        create_template=template_pb2.CreateTemplateRequest(
+            request_id=uuid.uuid4().hex, template=template
+        ),
     )
 
 
@@ -52,7 +60,10 @@ def test_reads_and_changes_share_the_stream(front_end: FrontEnd) -> None:
     missing = wire.Operation(id=2, get_vm=GetVmRequest(id=10**6))
     listed = wire.Operation(id=3, list_vms=vm_pb2.ListVmsRequest())
     delete = wire.Operation(
-        id=4, delete_template=template_pb2.DeleteTemplateRequest(id=front_end.template("go").id)
+        id=4,
+        delete_template=template_pb2.DeleteTemplateRequest(
+            request_id="go", id=front_end.template("go").id
+        ),
     )
     found = answers(front_end.admin, [[get, missing, listed, delete]])
     assert found[1].template == made
@@ -90,3 +101,95 @@ def test_more_than_fits_in_flight_is_answered_too(front_end: FrontEnd) -> None:
 
 def test_ends_in_good_order_when_nothing_was_asked(front_end: FrontEnd) -> None:
     assert answers(front_end.admin, []) == {}
+
+
+ANN = Caller(kind=USER, name="ann", actor="user/ann", expire_ms=1 << 62)
+
+
+class Held:
+    """A stream whose operations are answered, and whose answers are taken, when the test says."""
+
+    def __init__(self, weight: int, template: template_pb2.Template | None = None) -> None:
+        self.started = 0
+        self.answer = asyncio.Event()
+        self.take = asyncio.Event()
+        self.taken = 0
+        self._template = template or template_pb2.Template()
+        verb = Verb(
+            handler=self._handle,
+            result="template",
+            path="/skyraft.v1.TemplateService/GetTemplate",
+            changes=False,
+            weight=weight,
+        )
+        self.service = PipelineService({"get_template": verb})
+
+    async def _handle(self, caller: Caller, request: object) -> template_pb2.Template:
+        self.started += 1
+        await self.answer.wait()
+        return self._template
+
+    async def _send(self, response: wire.PipelineResponse) -> None:
+        await self.take.wait()
+        self.taken += len(response.results)
+
+    async def run(self, *messages: int) -> None:
+        """Messages of so many operations each."""
+
+        async def requests() -> AsyncIterator[wire.PipelineRequest]:
+            for count in messages:
+                yield wire.PipelineRequest(operations=[one] * count)
+
+        one = wire.Operation(get_template=template_pb2.GetTemplateRequest())
+        await self.service.pipeline(ANN, requests(), self._send)
+
+    async def settled(self) -> int:
+        """Operations started once no more are."""
+        before, still = -1, 0
+        while still < 50:
+            still = still + 1 if before == self.started else 0
+            before = self.started
+            await asyncio.sleep(0)
+        return before
+
+
+def test_one_message_starts_no_more_than_may_be_in_flight() -> None:
+    async def scenario() -> None:
+        held = Held(weight=256)
+        running = asyncio.ensure_future(held.run(100))
+        assert await held.settled() == IN_FLIGHT_MAX // 256
+        held.answer.set()
+        held.take.set()
+        await running
+        assert held.taken == 100
+
+    asyncio.run(scenario())
+
+
+def test_client_that_takes_no_answers_gets_no_more_started() -> None:
+    async def scenario() -> None:
+        held = Held(weight=1, template=template_pb2.Template(description="x" * (1 << 20)))
+        held.answer.set()
+        running = asyncio.ensure_future(held.run(*[1] * 1000))
+        assert await held.settled() < 300
+        held.take.set()
+        await running
+        assert held.taken == 1000
+
+    asyncio.run(scenario())
+
+
+def test_other_calls_get_their_turn_while_a_large_message_is_started() -> None:
+    async def scenario() -> None:
+        held = Held(weight=1)
+        running = asyncio.ensure_future(held.run(4000))
+        turns = [held.started]
+        while held.started < 4000:
+            await asyncio.sleep(0)
+            turns.append(held.started)
+        assert max(late - early for early, late in pairwise(turns)) < 200
+        held.answer.set()
+        held.take.set()
+        await running
+
+    asyncio.run(scenario())
