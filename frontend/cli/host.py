@@ -76,9 +76,10 @@ def host() -> None:
 def token(
     cluster_target: str, ttl: int, description: str | None, name: str | None, request_id: str
 ) -> None:
-    """Create a join token and print the command to run on the new host.
+    """Create a join token; print the command to run on the new host, and the token.
 
-    The token lets one host enrol, once.
+    The token lets one host enrol, once. The command reads it from standard input, so that it is
+    not seen in the list of processes there.
     """
     from frontend.cli import lookup
     from frontend.cli.token import require_secret
@@ -94,21 +95,22 @@ def token(
         ttl_seconds=ttl,
     )
     require_secret(answer)
-    command = _join_command(connection, answer.secret, name)
+    command = _join_command(connection, name)
     printer = output()
     if printer.form == TABLE:
         click.echo(
-            f"Copy {connection.context.ca} to the new host as ca.crt and run there, as root:",
+            f"Copy {connection.context.ca} to the new host as ca.crt, run this there as root, and "
+            "give it the token, which is the second line:",
             err=True,
         )
-        printer.text(f"{command}\n")
+        printer.text(f"{command}\n{answer.secret}\n")
     else:
         printer.record(to_record(answer) | {"command": command})
 
 
-def _join_command(connection: Connection, secret: str, name: str | None) -> str:
+def _join_command(connection: Connection, name: str | None) -> str:
     words = ["skyraft-agent", "join", "--dir", "/var/lib/skyraft-agent", "--ca", "ca.crt"]
-    words += ["--server", ",".join(_token_addresses(connection)), "--token", secret]
+    words += ["--server", ",".join(_token_addresses(connection)), "--token", "-"]
     return shlex.join(words + (["--name", name] if name else []))
 
 

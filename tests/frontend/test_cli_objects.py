@@ -245,9 +245,18 @@ def test_join_command_is_ready_for_a_shell(cli: Cli, cluster: Any) -> None:
     answer = cli("host", "token", "--name", "node a", "--cluster", "default")
     words = shlex.split(answer["command"])
     assert words[:2] == ["skyraft-agent", "join"]
-    assert words[words.index("--token") + 1] == answer["secret"]
     assert words[-2:] == ["--name", "node a"]
-    assert cli.text("host", "token").startswith("skyraft-agent join ")
+
+
+def test_join_token_is_kept_out_of_the_list_of_processes(cli: Cli, cluster: Any) -> None:
+    answer = cli("host", "token")
+    words = shlex.split(answer["command"])
+    assert words[words.index("--token") + 1] == "-"
+    assert answer["secret"] not in answer["command"]
+    command, secret = cli.text("host", "token").splitlines()
+    assert command.startswith("skyraft-agent join ")
+    assert secret.startswith("skyraft.")
+    assert secret not in command
 
 
 def test_join_command_names_the_ports_where_hosts_enrol() -> None:
@@ -260,7 +269,7 @@ def test_join_command_names_the_ports_where_hosts_enrol() -> None:
             return GetStatusResponse(replicas=replicas)
 
     told: Any = Told()
-    words = host._join_command(told, "secret", None)
+    words = host._join_command(told, None)
     assert "--server 'h:1,[::1]:TOKENPORT'" in words
 
 
