@@ -49,8 +49,7 @@ class Bed:
         self.fake = fake
         # A socket's path may have only 107 bytes, so the directory's name is short.
         self.directory = bed_directories() / self.name
-        self.directory.mkdir(mode=0o700)
-        self._record = Record(self.directory, ProcessId.of(os.getpid()))
+        self._record = Record.make(self.directory)
         self.network: BedNetwork | None = None
         self.hosts: list[Host] = []
         self._kept = False
@@ -120,6 +119,19 @@ class Record:
         self._content: dict[str, Any] = {"owner": _pair(owner), "keep": False, "processes": []}
         self._write()
 
+    @staticmethod
+    def make(directory: Path) -> Record:
+        """Makes *directory* with a record in it, at once: sweep() never sees it without."""
+        owner = ProcessId.of(os.getpid())
+        # Its name says whose it is until the record does.
+        ticks = owner.start_ticks if owner else 0
+        draft = directory.with_name(f".{os.getpid()}.{ticks}.{directory.name}")
+        draft.mkdir(mode=0o700)
+        record = Record(draft, owner)
+        draft.rename(directory)
+        record._path = directory / RECORD
+        return record
+
     def add(self, identity: ProcessId) -> None:
         self._content["processes"].append(_pair(identity))
         self._write()
@@ -187,6 +199,10 @@ def sweep(*, kept: bool = False) -> list[str]:
         if kept if record["keep"] else not owned:
             remove_bed(directory)
             removed.append(directory.name)
+    for draft in bed_directories().glob(f".*.*.{NAME_PREFIX}*"):
+        _, pid, ticks, _ = draft.name.split(".")
+        if not ProcessId(int(pid), int(ticks)).alive:
+            shutil.rmtree(draft, ignore_errors=True)
     return removed
 
 
