@@ -7,12 +7,10 @@ import time
 import uuid
 
 from frontend.auth.callers import Caller
-from frontend.errors import Rejected
+from frontend.commands import validation
 from frontend.replica import Replica
 from frontend.state import events
 from protos.v1.command_pb2 import Command
-
-REQUEST_ID_CHARACTERS_MAX = 64
 
 
 class Mutations:
@@ -25,11 +23,12 @@ class Mutations:
     def submit(self, caller: Caller, request_id: str, **op: object) -> asyncio.Future[bytes]:
         """
         Proposes the command whose one field of the oneof is *op*; the future gives the
-        serialized answer. An empty *request_id* gets one: such a request is not repeatable.
+        serialized answer. Rejected when *request_id* is empty: an id made here would be another
+        one when the request is sent again, and the change would be made twice.
         """
         return self._replica.submit(
             Command(
-                request_id=checked(request_id) or uuid.uuid4().hex,
+                request_id=checked(request_id),
                 actor=caller.actor,
                 admin=caller.admin,
                 at_ms=self.now_ms(),
@@ -56,14 +55,8 @@ class Mutations:
 
 
 def checked(request_id: str) -> str:
-    if len(request_id) > REQUEST_ID_CHARACTERS_MAX or not (
-        request_id.isascii() and request_id.isprintable()
-    ):
-        raise Rejected(
-            "invalid_argument",
-            f"request_id is not 1 to {REQUEST_ID_CHARACTERS_MAX} printable ASCII characters",
-            "request_id",
-        )
+    """Refused here already, so that nothing without an id comes into the log."""
+    validation.request_id(request_id)
     return request_id
 
 

@@ -17,7 +17,7 @@ from protos.v1.template_pb2 import TemplateDisk
 NAME_CHARS_MAX = 128
 DESCRIPTION_CHARS_MAX = 4096
 DETAIL_CHARS_MAX = 1024
-REQUEST_ID_CHARS_MAX = 128
+REQUEST_ID_CHARS_MAX = 64
 LABELS_MAX = 64
 LABEL_CHARS_MAX = 256
 CONTEXT_ENTRIES_MAX = 64
@@ -32,6 +32,7 @@ DNS_MAX = 4
 TTL_SECONDS_MAX = 365 * 24 * 3600
 PREFIX_LENGTHS = range(8, 31)
 
+_REQUEST_ID = re.compile(rf"[ -~]{{1,{REQUEST_ID_CHARS_MAX}}}")
 _LABEL_KEY = re.compile(r"[a-z0-9](?:[a-z0-9._/-]{0,61}[a-z0-9])?")
 _CONTEXT_KEY = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -55,9 +56,15 @@ def cleaned(text: str, chars_max: int = DETAIL_CHARS_MAX) -> str:
 
 
 def request_id(value: str) -> None:
-    if not 0 < len(value) <= REQUEST_ID_CHARS_MAX or not value.isprintable():
+    if not value:
         raise invalid(
-            "request_id", f"give each request an id of 1 to {REQUEST_ID_CHARS_MAX} characters"
+            "request_id",
+            "is empty: choose a new one for each change, such as a UUID, and send the same one"
+            " when you ask again, so that the change is made once",
+        )
+    if not _REQUEST_ID.fullmatch(value):
+        raise invalid(
+            "request_id", f"is not 1 to {REQUEST_ID_CHARS_MAX} printable ASCII characters"
         )
 
 

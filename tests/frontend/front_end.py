@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -75,10 +76,34 @@ def refusal(call: Callable[[], object]) -> Failure:
     return failure_of(caught.value)
 
 
-class Stubs:
-    """Every service over one channel."""
+class _Ids(grpc.UnaryUnaryClientInterceptor, grpc.StreamUnaryClientInterceptor):
+    """Chooses request ids for the tests that have no need of a special one."""
 
-    def __init__(self, channel: grpc.Channel) -> None:
+    def intercept_unary_unary(self, proceed: Any, details: Any, request: Any) -> Any:
+        if "request_id" in request.DESCRIPTOR.fields_by_name and not request.request_id:
+            complete = type(request)()
+            complete.CopyFrom(request)
+            complete.request_id = uuid.uuid4().hex
+            request = complete
+        return proceed(details, request)
+
+    def intercept_stream_unary(self, proceed: Any, details: Any, requests: Any) -> Any:
+        def complete() -> Iterator[Any]:
+            for request in requests:
+                if request.WhichOneof("part") == "header" and not request.header.request_id:
+                    request.header.request_id = uuid.uuid4().hex
+                yield request
+
+        return proceed(details, complete())
+
+
+class Stubs:
+    """Every service over one channel. Changes without a request id are given one."""
+
+    def __init__(self, plain: grpc.Channel) -> None:
+        self.channel = plain
+        """Sends what the test says and nothing else."""
+        channel = grpc.intercept_channel(plain, _Ids())
         self.agents = agent_pb2_grpc.AgentServiceStub(channel)
         self.clusters = cluster_pb2_grpc.ClusterServiceStub(channel)
         self.events = event_pb2_grpc.EventServiceStub(channel)
@@ -88,7 +113,6 @@ class Stubs:
         self.templates = template_pb2_grpc.TemplateServiceStub(channel)
         self.tokens = token_pb2_grpc.TokenServiceStub(channel)
         self.vms = vm_pb2_grpc.VmServiceStub(channel)
-        self.channel = channel
 
 
 class FrontEnd:

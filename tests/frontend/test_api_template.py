@@ -6,6 +6,7 @@ import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from protos.v1 import template_pb2 as wire
+from protos.v1.template_pb2_grpc import TemplateServiceStub
 from tests.frontend.front_end import FrontEnd, refusal
 
 
@@ -29,6 +30,17 @@ def test_request_id_cannot_be_used_for_something_else(front_end: FrontEnd) -> No
     request.template.name = "second-use"
     failure = refusal(lambda: front_end.admin.templates.CreateTemplate(request))
     assert failure.reason == "request_id_reused"
+
+
+def test_change_without_request_id_is_refused_because_a_retry_would_do_it_twice(
+    front_end: FrontEnd,
+) -> None:
+    # Not through the stubs, which choose ids.
+    plain = TemplateServiceStub(front_end.admin.channel)
+    template = wire.Template(name="unnamed-request", vcpu=1, memory_mib=64)
+    failure = refusal(lambda: plain.CreateTemplate(wire.CreateTemplateRequest(template=template)))
+    assert (failure.reason, failure.field) == ("invalid_argument", "request_id")
+    assert "choose a new one for each change" in failure.message
 
 
 @pytest.mark.parametrize("request_id", ["x" * 65, "line\nbreak", "tilde\u00e9"])
