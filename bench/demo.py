@@ -54,12 +54,14 @@ FAILURES = (
 @click.option("--quick", is_flag=True, help="Accepted as everywhere; the demo is short already.")
 def main(fake: bool, as_json: bool, keep: bool, stop: bool, quick: bool) -> None:
     console = Console(stderr=as_json)
+    try:
+        removed = sweep(kept=stop)
+    except NetworkError as err:
+        raise click.ClickException(f"an earlier bed can't be removed: {err}") from err
     if stop:
-        nothing = [f"nothing: user {getpass.getuser()} left no demo running"]
-        for name in sweep(kept=True) or nothing:
+        for name in removed or [f"nothing: user {getpass.getuser()} left no demo running"]:
             console.print(f"ended {name}")
         return
-    sweep()
     if not fake and (missing := _missing()):
         raise click.ClickException(
             f"real hosts need {missing}; `./dev demo --fake` shows the same on fake hosts"

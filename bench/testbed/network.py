@@ -17,6 +17,7 @@ import fcntl
 import ipaddress
 import json
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,10 @@ GUEST_BRIDGE = "br0"
 _SUBNETS = ipaddress.IPv4Network("10.213.0.0/16")
 """Each bed takes a /24 of it that this machine has no route into."""
 
+END_DEADLINE_S = 20.0
+"""For processes that were killed to be gone."""
+
+_POLL_S = 0.02
 _LOCK = Path("/run/lock/skyraft-bed")
 
 
@@ -123,17 +128,31 @@ def processes_in(namespace: str) -> list[ProcessId]:
 
 
 def remove(bed: str) -> None:
-    """Kills what runs in the bed's namespaces, removes them and its links."""
+    """
+    Kills what runs in the bed's namespaces, removes them and its links.
+
+    Raises NetworkError, and leaves all as it is, when a process can't be ended: one that waits
+    for a disk in the kernel, say.
+    """
     for namespace in namespaces(bed):
-        # A dying process may just have started another one: until there is none.
-        while found := processes_in(namespace):
-            for identity in found:
-                identity.kill()
+        _empty(namespace)
     for link in links(bed):
         # Gone by itself when its other end is.
         subprocess.run(["ip", "link", "delete", link], capture_output=True, check=False)
     for namespace in namespaces(bed):
         _run("ip", "netns", "delete", namespace)
+
+
+def _empty(namespace: str, deadline_s: float = END_DEADLINE_S) -> None:
+    """Until there is none: a dying process may just have started another one."""
+    end = time.monotonic() + deadline_s
+    while found := processes_in(namespace):
+        if time.monotonic() > end:
+            pids = ", ".join(str(identity.pid) for identity in found)
+            raise NetworkError(f"{namespace}: SIGKILL does not end process {pids}")
+        for identity in found:
+            identity.kill()
+        time.sleep(_POLL_S)
 
 
 def _free_subnet() -> ipaddress.IPv4Network:
