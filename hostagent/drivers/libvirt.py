@@ -27,6 +27,7 @@ _ASK_AGAIN_S = 5.0
 """A guest that is still booting misses the power button, so it is pressed again."""
 
 _RECONNECT_S = 1.0
+_RECONNECT_MAX_S = 8.0
 
 
 class LibvirtDriver:
@@ -199,6 +200,7 @@ class LibvirtDriver:
 
     async def events(self) -> AsyncIterator[GuestChange]:
         """For one reader. After a lost connection it tells what changed meanwhile."""
+        pause_s = _RECONNECT_S
         while not self._closed:
             try:
                 await self._link.connected()
@@ -206,9 +208,11 @@ class LibvirtDriver:
                 changes = await self._changes(name)
             except DriverError as err:
                 log.warning("no events: %s", err)
-                await asyncio.sleep(_RECONNECT_S)
+                await asyncio.sleep(pause_s)
+                pause_s = min(_RECONNECT_MAX_S, pause_s * 2)
                 self._signals.put_nowait(None)
                 continue
+            pause_s = _RECONNECT_S
             for change in changes:
                 yield change
 

@@ -29,6 +29,9 @@ _KEEPALIVE_COUNT = 5
 
 _CANCEL_PATIENCE_S = 5.0
 
+_UNANSWERED_MAX = 32
+"""Calls that missed their deadline and still hold a thread and a connection."""
+
 _event_loop_lock = threading.Lock()
 _event_loop_runs = False
 
@@ -62,7 +65,8 @@ class LibvirtLink:
         self._on_domain = on_domain
         self._on_up = on_up
         self._connection: Any = None
-        self._connecting = asyncio.Lock()
+        self._opening: asyncio.Future[Any] | None = None
+        self._unanswered: set[asyncio.Future[Any]] = set()
         self.lost = asyncio.Event()
         """Set while there is no connection."""
         self.lost.set()
@@ -75,9 +79,17 @@ class LibvirtLink:
         connection meanwhile; libvirt.libvirtError for what it refuses.
         """
         connection = await self.connected()
+        if len(self._unanswered) >= _UNANSWERED_MAX:
+            raise DriverError(
+                f"cannot {what}: libvirtd ({self._uri}) still owes {_UNANSWERED_MAX} answers",
+                "restart it on the host (guests go on running), then try again",
+            )
+        answer = _begin(lambda: work(connection))
         try:
-            return await _in_thread(lambda: work(connection), timeout_s)
+            return await _answered(answer, timeout_s)
         except TimeoutError:
+            self._unanswered.add(answer)
+            answer.add_done_callback(self._answered_late)
             self._give_up(connection)
             raise DriverError(
                 f"cannot {what}: libvirtd ({self._uri}) did not answer within {timeout_s:g} s",
@@ -95,32 +107,47 @@ class LibvirtLink:
 
     async def connected(self) -> Any:
         """The connection, made anew if need be. Raises DriverError."""
-        async with self._connecting:
-            if self._connection is None:
-                self._connection = await self._connect()
-                self.lost.clear()
-                self._on_up()
-            return self._connection
-
-    async def close(self) -> None:
         if self._connection is not None:
-            self._give_up(self._connection)
-
-    async def _connect(self) -> Any:
-        _run_event_loop()
-        loop = asyncio.get_running_loop()
-        try:
-            return await _in_thread(lambda: self._open(loop), self._timeouts.connect_s)
-        except TimeoutError:
+            return self._connection
+        if self._opening is None:
+            # One at a time, also over several calls: a hung libvirtd would get one more thread
+            # and one more socket with each.
+            _run_event_loop()
+            loop = asyncio.get_running_loop()
+            self._opening = _begin(lambda: self._open(loop))
+            self._opening.add_done_callback(self._opened)
+        opening = self._opening
+        done, _ = await asyncio.wait({opening}, timeout=self._timeouts.connect_s)
+        if not done:
             raise DriverError(
                 f"libvirtd ({self._uri}) did not answer within {self._timeouts.connect_s:g} s",
                 "see `systemctl status libvirtd` on the host and restart it if it hangs",
-            ) from None
+            )
+        try:
+            return opening.result()
         except libvirt.libvirtError as err:
             raise DriverError(
                 f"cannot reach libvirtd ({self._uri}): {err}",
                 "see whether it runs (`systemctl status libvirtd`) on the host",
             ) from err
+
+    async def close(self) -> None:
+        if self._connection is not None:
+            self._give_up(self._connection)
+
+    def _opened(self, opening: asyncio.Future[Any]) -> None:
+        """Before those who wait are told; perhaps long after they gave up."""
+        self._opening = None
+        if opening.cancelled() or opening.exception() is not None:
+            return
+        self._connection = opening.result()
+        self.lost.clear()
+        self._on_up()
+
+    def _answered_late(self, answer: asyncio.Future[Any]) -> None:
+        self._unanswered.discard(answer)
+        if not answer.cancelled() and answer.exception() is not None:
+            log.debug("late answer of libvirtd: %s", answer.exception())
 
     def _open(self, loop: asyncio.AbstractEventLoop) -> Any:
         connection = libvirt.open(self._uri)
@@ -164,13 +191,8 @@ def _close(connection: Any) -> None:
         log.debug("closing a lost connection: %s", err)
 
 
-async def _in_thread(work: Callable[[], T], timeout_s: float) -> T:
-    """
-    TimeoutError when *work* takes longer; its thread is then left alone.
-
-    A cancelled caller still waits a little for *work*: what comes next for the same guest should
-    not be overtaken by it.
-    """
+def _begin(work: Callable[[], T]) -> asyncio.Future[T]:
+    """Starts *work* in a daemon thread of its own."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
 
@@ -198,16 +220,25 @@ async def _in_thread(work: Callable[[], T], timeout_s: float) -> T:
             log.debug("answer after the end of the loop is dropped")
 
     threading.Thread(target=run, name="libvirt-call", daemon=True).start()
+    return future
+
+
+async def _answered(answer: asyncio.Future[T], timeout_s: float) -> T:
+    """
+    TimeoutError when *answer* takes longer; its thread is then left alone.
+
+    A cancelled caller still waits a little for it: what comes next for the same guest should not
+    be overtaken by it.
+    """
     try:
-        done, _ = await asyncio.wait({future}, timeout=timeout_s)
+        done, _ = await asyncio.wait({answer}, timeout=timeout_s)
     except asyncio.CancelledError:
-        await asyncio.wait({future}, timeout=min(timeout_s, _CANCEL_PATIENCE_S))
-        future.cancel()
+        await asyncio.wait({answer}, timeout=min(timeout_s, _CANCEL_PATIENCE_S))
+        answer.cancel()
         raise
     if not done:
-        future.cancel()
         raise TimeoutError
-    return future.result()
+    return answer.result()
 
 
 def _means_lost(err: Any) -> bool:
