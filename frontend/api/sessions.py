@@ -93,9 +93,10 @@ class HostSession:
         elif kind == "report":
             self._report(request.report)
         elif kind == "inventory":
-            if request.inventory != self._inventory:
-                self._inventory = request.inventory
-                self.report_inventory()
+            # One that is equal to the last is news too: the agent repeats it when a guest has
+            # changed in between.
+            self._inventory = request.inventory
+            self.report_inventory()
         elif kind == "guest_event":
             event = ReportGuest(host_id=self.host_id, event=request.guest_event)
             self._propose("guest event", report_guest=event)

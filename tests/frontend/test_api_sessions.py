@@ -15,8 +15,9 @@ from protos.v1 import agent_pb2 as wire
 from raft.interfaces import Role
 from tests.frontend.cloud import sha
 from tests.frontend.front_end import addresses
-from tests.frontend.leading import Scene, played
+from tests.frontend.leading import Scene, played, until
 
+RUNNING, UNKNOWN = "ACTIVE/RUNNING", "ACTIVE/UNKNOWN"
 HELLO = wire.SessionRequest(hello=wire.Hello(agent_version="1"))
 
 
@@ -53,6 +54,9 @@ class Stage:
     async def _send(self, message: wire.SessionResponse) -> None:
         self.sent.append(message)
 
+    def say(self, **message: object) -> None:
+        self.said.put_nowait(wire.SessionRequest(**message))  # type: ignore[arg-type]
+
     def kinds(self) -> list[str]:
         return [str(message.WhichOneof("message")) for message in self.sent]
 
@@ -73,5 +77,24 @@ def test_host_that_says_hello_to_a_leader_that_was_just_deposed_is_sent_away(
             await running
         assert stage.kinds() == ["not_leader"]
         assert stage.sessions.connected() == []
+
+    played(tmp_path / "state", scenario)
+
+
+def test_inventory_is_decided_though_it_is_equal_to_the_last_one(tmp_path: Path) -> None:
+    async def scenario(scene: Scene) -> None:
+        stage = Stage(scene, tmp_path)
+        vm = scene.cloud.running_vm()
+        stage.sessions.open(1)
+        running = asyncio.ensure_future(stage.session())
+        stage.said.put_nowait(HELLO)
+        stage.say(inventory=wire.Inventory())
+        await until(lambda: scene.cloud.where(vm.id) == UNKNOWN)
+        scene.cloud.report_guest(vm.id, "ON")
+        assert scene.cloud.where(vm.id) == RUNNING
+        stage.say(inventory=wire.Inventory())
+        await until(lambda: scene.cloud.where(vm.id) == UNKNOWN)
+        stage.said.put_nowait(None)
+        await running
 
     played(tmp_path / "state", scenario)
