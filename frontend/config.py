@@ -21,6 +21,8 @@ from protos.identity import REPLICA, Identity
 
 ADMIN_NAME = "admin"
 CONTEXT_NAME = "admin"
+MAP_SIZES_GIB = range(1, 64 * 1024 + 1)
+"""Half of the addresses that a process has on x86-64."""
 
 
 class ConfigError(Exception):
@@ -59,6 +61,15 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one replica may use."""
+
+    map_size_gib: int = 1024
+    """Upper bound of the file of log and state, in GiB. Address space, not memory or disk: the
+    file grows with what is stored. May be raised at any start."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicaConfig:
     """All that one replica's process is told; paths are absolute."""
 
@@ -87,6 +98,7 @@ class ReplicaConfig:
     """All replicas, this one included."""
 
     timing: Timing = Timing()
+    limits: Limits = Limits()
 
     @property
     def me(self) -> ReplicaAddresses:
@@ -130,7 +142,7 @@ class _Reader:
 
     def replica(self, document: dict[str, Any]) -> ReplicaConfig:
         paths = {name: "" for name in ("ca", "ca_key", "certificate", "key", "data", "datastore")}
-        known = {"cluster_id", "replica_id", "metrics", "replicas", "timing", *paths}
+        known = {"cluster_id", "replica_id", "metrics", "replicas", "timing", "limits", *paths}
         self._no_others(document, known, "")
         config = ReplicaConfig(
             cluster_id=self._text(document, "cluster_id"),
@@ -138,6 +150,7 @@ class _Reader:
             metrics=self._address(document, "metrics") if document.get("metrics") else "",
             replicas=self._replicas(document),
             timing=self._timing(document.get("timing", {})),
+            limits=self._limits(document.get("limits", {})),
             **{name: self._folder / self._text(document, name) for name in paths},
         )
         try:
@@ -185,6 +198,18 @@ class _Reader:
                 "or one late heartbeat costs an election"
             )
         return timing
+
+    def _limits(self, table: Any) -> Limits:
+        if not isinstance(table, dict):
+            raise self._wrong("limits is not a table: write [limits]")
+        self._no_others(table, set(Limits.__dataclass_fields__), "[limits] ")
+        size = table.get("map_size_gib", Limits().map_size_gib)
+        if isinstance(size, bool) or not isinstance(size, int) or size not in MAP_SIZES_GIB:
+            raise self._wrong(
+                f"[limits] map_size_gib is {size!r}: write whole GiB, "
+                f"{MAP_SIZES_GIB[0]} to {MAP_SIZES_GIB[-1]}"
+            )
+        return Limits(map_size_gib=size)
 
     def _text(self, table: dict[str, Any], key: str, where: str = "") -> str:
         value = table.get(key)

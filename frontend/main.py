@@ -60,7 +60,7 @@ from raft.admission import TlsFiles
 from raft.engine import Engine, Role
 from raft.interfaces import Poller
 from raft.journal import Journal, JournalRefused
-from raft.settings import RaftSettings
+from raft.settings import JournalSettings, RaftSettings
 from raft.transport import TlsTransport
 from storage.datastore import ImageStore
 from storage.errors import StorageError
@@ -143,7 +143,12 @@ def _make_engine(
     """Not started yet, so that nothing that it tells is missed. *refused* are called, on its
     thread, with each stranger that the raft port turned away."""
     try:
-        journal = Journal(config.data, cluster_id=config.cluster_id, replica_id=config.replica_id)
+        journal = Journal(
+            config.data,
+            cluster_id=config.cluster_id,
+            replica_id=config.replica_id,
+            settings=JournalSettings(map_size_bytes=config.limits.map_size_gib << 30),
+        )
         resources.callback(journal.close)
         store = Store(journal.env)
     except (OSError, lmdb.Error) as error:

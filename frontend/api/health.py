@@ -22,7 +22,10 @@ ROLES = {
 }
 
 _STARTED = time.monotonic()
-_FULL = re.compile(r"ENOSPC|no space|disk (is )?full|MDB_MAP_FULL", re.IGNORECASE)
+_FULL = re.compile(r"ENOSPC|no space|disk (is )?full", re.IGNORECASE)
+_MAP_FULL = re.compile(r"MDB_MAP_FULL", re.IGNORECASE)
+_MAP_WARNS_FROM = 0.8
+_RAISE_MAP = "raise map_size_gib under [limits] in replica.toml and restart"
 _FULL_BELOW_BYTES = 8 << 20
 """LMDB reports a write that was cut short by a full disk as an input/output error."""
 
@@ -43,7 +46,13 @@ def describe(config: ReplicaConfig, status: Status) -> wire.GetStatusResponse:
         disk_free_bytes=free,
         version=version(),
         halted=status.halted,
-        verdict=verdict([each.id for each in config.replicas], config.replica_id, status, free),
+        verdict=verdict(
+            [each.id for each in config.replicas],
+            config.replica_id,
+            status,
+            free,
+            map_used(config),
+        ),
         private_memory_bytes=private_memory_bytes(),
     )
 
@@ -73,9 +82,26 @@ def _replica(config: ReplicaConfig, status: Status, replica_id: str) -> wire.Rep
     return found
 
 
-def verdict(replica_ids: Sequence[str], me: str, status: Status, free_bytes: int) -> str:
-    """What an operator needs to know first: does it work, and how much may still break."""
+def map_used(config: ReplicaConfig) -> float:
+    """How much of its greatest size the file of log and state has reached, 0 to 1."""
+    return (config.data / "data.mdb").stat().st_size / (config.limits.map_size_gib << 30)
+
+
+def verdict(
+    replica_ids: Sequence[str], me: str, status: Status, free_bytes: int, map_share: float = 0.0
+) -> str:
+    """What an operator needs to know first: does it work, and how much may still break.
+    *map_share* is `map_used`."""
+    said = _standing(replica_ids, me, status, free_bytes)
+    if status.halted or map_share < _MAP_WARNS_FROM:
+        return said
+    return f"{said}; log and state have reached {map_share:.0%} of their bound, {_RAISE_MAP}"
+
+
+def _standing(replica_ids: Sequence[str], me: str, status: Status, free_bytes: int) -> str:
     if status.halted:
+        if _MAP_FULL.search(status.halted):
+            return f"halted: log and state have reached their bound, {_RAISE_MAP}"
         if free_bytes < _FULL_BELOW_BYTES or _FULL.search(status.halted):
             return f"halted: disk full, free space and restart ({status.halted})"
         return f"halted: {status.halted}; restart this replica"

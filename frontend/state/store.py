@@ -192,6 +192,11 @@ class Store:
         self._env = env
         self._dbs = {name: env.open_db(b"state/" + name.encode()) for name in TABLES}
 
+    @property
+    def map_size_bytes(self) -> int:
+        """Upper bound of the environment's file."""
+        return int(self._env.info()["map_size"])
+
     def read(self) -> ReadTxn:
         """A view of what is committed now. Any thread; close it soon, it pins old pages."""
         return ReadTxn(self._env.begin(), self._dbs)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
-from frontend.api.health import private_memory_bytes, verdict
+from frontend.api.health import map_used, private_memory_bytes, verdict
+from frontend.config import Limits
 from raft.interfaces import PeerStatus, Role, Status
+from tests.frontend.front_end import FrontEnd
 
 ROOM = 1 << 40
 
@@ -55,6 +58,30 @@ def status(
 def test_verdict(seen: Status, free: int, said: str) -> None:
     ids = ["1", *seen.peers]
     assert verdict(ids, "1", seen, free) == said
+
+
+def test_map_that_is_nearly_full_is_told_before_it_is() -> None:
+    assert verdict(["1"], "1", status(), ROOM, 0.79) == "healthy, can lose 0 replicas"
+    assert verdict(["1"], "1", status(), ROOM, 0.8) == (
+        "healthy, can lose 0 replicas; log and state have reached 80% of their bound, "
+        "raise map_size_gib under [limits] in replica.toml and restart"
+    )
+
+
+def test_full_map_is_not_called_a_full_disk() -> None:
+    halted = "mdb_put: MDB_MAP_FULL: Environment mapsize limit reached"
+    assert verdict(["1"], "1", status(halted=halted), ROOM, 1.0) == (
+        "halted: log and state have reached their bound, "
+        "raise map_size_gib under [limits] in replica.toml and restart"
+    )
+
+
+def test_bound_of_log_and_state_is_that_of_the_configuration(front_end: FrontEnd) -> None:
+    # Under a bound of 1 TiB a new file is nothing.
+    assert 0 < map_used(front_end.config) < 0.001
+    small = replace(front_end.config, limits=Limits(map_size_gib=1))
+    assert map_used(small) == pytest.approx(1024 * map_used(front_end.config))
+    assert front_end.replica.store.map_size_bytes == 1 << 40
 
 
 def test_memory_of_the_process_is_counted_without_mapped_files() -> None:

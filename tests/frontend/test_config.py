@@ -14,6 +14,7 @@ from frontend.auth.callers import Callers
 from frontend.auth.certificates import Authority, load_certificate
 from frontend.config import (
     ConfigError,
+    Limits,
     ReplicaAddresses,
     ReplicaConfig,
     Timing,
@@ -222,6 +223,11 @@ def test_file_that_is_not_toml_is_told(tmp_path: Path, content: bytes) -> None:
         ({"timing": {"election_timeout_min_s": 2.0}}, "must exceed election_timeout_min_s"),
         ({"timing": {"speed": 1}}, "[timing] unknown key 'speed'"),
         ({"timing": 3}, "timing is not a table"),
+        ({"limits": 3}, "limits is not a table"),
+        ({"limits": {"map_size": 3}}, "[limits] unknown key 'map_size'"),
+        ({"limits": {"map_size_gib": 0}}, "map_size_gib is 0: write whole GiB"),
+        ({"limits": {"map_size_gib": True}}, "map_size_gib is True"),
+        ({"limits": {"map_size_gib": 1.5}}, "map_size_gib is 1.5"),
     ],
 )
 def test_wrong_key_is_named_with_what_to_write(
@@ -239,6 +245,12 @@ def test_timing_and_metrics_are_read(made: Path) -> None:
     config: ReplicaConfig = load(path)
     assert config.timing == Timing(election_timeout_min_s=1.0, election_timeout_max_s=2.5)
     assert config.metrics == "127.0.0.1:9100"
+
+
+def test_bound_of_log_and_state_is_read_and_generous_when_not_said(made: Path) -> None:
+    path = made / "replica-1" / "replica.toml"
+    assert load(path).limits == Limits(map_size_gib=1024)
+    assert load(rewrite(path, limits={"map_size_gib": 2})).limits.map_size_gib == 2
 
 
 def test_relative_paths_start_at_the_file_not_at_the_caller(
