@@ -8,8 +8,10 @@ import uuid
 from collections import Counter
 
 import grpc.aio
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from bench import etcd
+from bench.demo_writes import events_by_request
 from bench.testbed.replicas import Replicas
 from protos.channel import Credentials, open_aio_channel
 from protos.v1 import (
@@ -18,6 +20,9 @@ from protos.v1 import (
     template_pb2,
     template_pb2_grpc,
 )
+
+OBJECTS = 16
+"""Templates that the writes are spread over."""
 
 READY_DEADLINE_S = 60.0
 LAG_ENTRIES_MAX = 100
@@ -55,21 +60,30 @@ class EtcdFailover:
                 key=first, range_end=b"record0", limit=5_000, keys_only=True
             )
             page = await self._client.range(request, timeout=30)
-            found.update(int(pair.key.removeprefix(b"record/")) for pair in page.kvs)
+            for pair in page.kvs:
+                # How many puts the key has seen.
+                found[int(pair.key.removeprefix(b"record/"))] = pair.version
             if not page.more:
                 return found
             first = page.kvs[-1].key + b"\0"
 
 
 class SkyraftFailover:
-    """Records are templates, created with one request id however often they are sent."""
+    """
+    Records are updates of a few templates, each with one request id however often it is sent.
+
+    Updates, because nothing stands in the way of doing one twice, as a unique name would; each
+    leaves an event whenever it is applied.
+    """
 
     name = "skyraft"
 
     def __init__(self, replicas: Replicas) -> None:
         self._replicas = replicas
-        channel = open_aio_channel(replicas.addresses, replicas.credentials)
-        self._templates = template_pb2_grpc.TemplateServiceStub(channel)
+        self._channel = open_aio_channel(replicas.addresses, replicas.credentials)
+        self._templates = template_pb2_grpc.TemplateServiceStub(self._channel)
+        self._ids: list[int] = []
+        self._making = asyncio.Lock()
         self._status = [
             cluster_pb2_grpc.ClusterServiceStub(open_aio_channel([address], replicas.credentials))
             for address in replicas.addresses
@@ -107,21 +121,25 @@ class SkyraftFailover:
         self._replicas.start(member)
 
     async def write(self, number: int, timeout_s: float) -> None:
-        template = template_pb2.Template(
-            name=f"record-{number:08d}", description="x" * 256, vcpu=1, memory_mib=128
+        async with self._making:
+            while len(self._ids) < OBJECTS:
+                self._ids.append(await self._create(len(self._ids), timeout_s))
+        request = template_pb2.UpdateTemplateRequest(
+            request_id=f"{self._run}-{number}",
+            template=template_pb2.Template(
+                id=self._ids[number % OBJECTS], description=f"{number:0256d}"
+            ),
+            update_mask=FieldMask(paths=["description"]),
         )
+        await self._templates.UpdateTemplate(request, timeout=timeout_s)
+
+    async def _create(self, nth: int, timeout_s: float) -> int:
+        template = template_pb2.Template(name=f"failover-{nth}", vcpu=1, memory_mib=128)
         request = template_pb2.CreateTemplateRequest(
-            request_id=f"{self._run}-{number}", template=template
+            request_id=f"{self._run}-object-{nth}", template=template
         )
-        await self._templates.CreateTemplate(request, timeout=timeout_s)
+        return int((await self._templates.CreateTemplate(request, timeout=timeout_s)).id)
 
     async def stored(self) -> Counter[int]:
-        found: Counter[int] = Counter()
-        token = ""
-        while True:
-            request = template_pb2.ListTemplatesRequest(page_size=1_000, page_token=token)
-            page = await self._templates.ListTemplates(request, timeout=30)
-            found.update(int(one.name.removeprefix("record-")) for one in page.templates)
-            token = page.next_page_token
-            if not token:
-                return found
+        seen = await events_by_request(self._channel, "template.updated")
+        return Counter({int(name.rpartition("-")[2]): times for name, times in seen.items()})

@@ -222,7 +222,9 @@ def main(quick: bool, as_json: bool, kills: int | None) -> None:
         report.notes.append(
             f"{kills} kills of the leader of each; a write started every "
             f"{WRITE_EVERY_S * 1000:g} ms; etcd at its default times (heartbeat 100 ms, election "
-            "1,000 ms) and tuned (50 and 400 ms)."
+            "1,000 ms) and tuned (50 and 400 ms). Doubled: by events of a request, by versions of "
+            "a key; a Put has no request id, so repeating one whose outcome is unknown may do it "
+            "twice."
         )
         report.finish(as_json=as_json)
     if ours.lost or ours.doubled:
