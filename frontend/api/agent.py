@@ -124,7 +124,7 @@ class AgentService:
         if self._sessions.term != term:
             await send(self._sessions.not_leader())
             return
-        session = HostSession(host.id, term, hello, self._mutations)
+        session = HostSession(host.id, self._sessions.next_number(), hello, self._mutations)
         session.push(self._welcome(host.id, term))
         self._sessions.add(session)
         try:

@@ -12,6 +12,7 @@ import itertools
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 
 from frontend.api.mutation import Mutations
 from frontend.errors import Rejected, Unavailable
@@ -27,16 +28,30 @@ _CONSOLE_TIMEOUT_S = 5.0
 Send = Callable[[wire.SessionResponse], Awaitable[None]]
 
 
-class HostSession:
-    """One agent's stream. What it reports is proposed in the order in which it came."""
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """Something that an agent told and that is to be decided."""
 
-    def __init__(self, host_id: int, term: int, hello: wire.Hello, mutations: Mutations) -> None:
-        self.host_id, self.term = host_id, term
+    what: str
+    op: dict[str, object]
+    task_id: int | None = None
+    """Of a report, which is acknowledged once it is decided: until then the agent's ledger
+    keeps it."""
+
+
+class HostSession:
+    """One agent's stream. What it reports is decided in the order in which it came, and by the
+    end of the stream or never: the next stream tells anew how things are."""
+
+    def __init__(self, host_id: int, number: int, hello: wire.Hello, mutations: Mutations) -> None:
+        """*number* is higher than that of any session of this host before."""
+        self.host_id, self._number = host_id, number
         self.heard = time.monotonic()
         self._actor = f"host/{host_id}"
         self._hello, self._mutations = hello, mutations
         self._outbox: asyncio.Queue[wire.SessionResponse | None] = asyncio.Queue()
         self._inventory = wire.Inventory()
+        self._said: asyncio.Queue[_Said] = asyncio.Queue()
         self._queries: dict[int, asyncio.Future[wire.ConsoleReply]] = {}
         self._query_ids = itertools.count(1)
 
@@ -52,12 +67,16 @@ class HostSession:
     async def talk(self, requests: AsyncIterator[wire.SessionRequest], send: Send) -> None:
         """Until either side ends it."""
         async with asyncio.TaskGroup() as group:
-            reader = group.create_task(self._listen(requests))
+            working = [
+                group.create_task(self._listen(requests)),
+                group.create_task(self._decide_all()),
+            ]
             try:
                 while (message := await self._outbox.get()) is not None:
                     await send(message)
             finally:
-                reader.cancel()
+                for task in working:
+                    task.cancel()
 
     async def console(self, vm_id: int, tail_bytes: int) -> bytes:
         """The end of a guest's console log. Rejected, Unavailable."""
@@ -91,15 +110,19 @@ class HostSession:
             ack = wire.HeartbeatAck(sequence=request.heartbeat.sequence)
             self.push(wire.SessionResponse(heartbeat_ack=ack))
         elif kind == "report":
-            self._report(request.report)
+            told = ReportTask(host_id=self.host_id, report=request.report)
+            what = f"report of task {request.report.task_id}"
+            self._said.put_nowait(_Said(what, {"report_task": told}, request.report.task_id))
         elif kind == "inventory":
             # One that is equal to the last is news too: the agent repeats it when a guest has
             # changed in between.
             self._inventory = request.inventory
             self.report_inventory()
         elif kind == "guest_event":
-            event = ReportGuest(host_id=self.host_id, event=request.guest_event)
-            self._propose("guest event", report_guest=event)
+            event = ReportGuest(
+                host_id=self.host_id, event=request.guest_event, session=self._number
+            )
+            self._tell("guest event", report_guest=event)
         elif kind == "console":
             waiting = self._queries.get(request.console.query_id)
             if waiting is not None and not waiting.done():
@@ -116,35 +139,29 @@ class HostSession:
             agent_version=self._hello.agent_version,
             unknown_guests=self._inventory.unknown_guests,
             guests=self._inventory.guests,
+            session=self._number,
         )
-        self._propose("inventory", report_host=report)
+        self._tell("inventory", report_host=report)
 
-    def _report(self, report: wire.TaskReport) -> None:
-        """Acknowledged only once it is decided: until then the agent's ledger keeps it."""
+    def _tell(self, what: str, **op: object) -> None:
+        self._said.put_nowait(_Said(what, op))
 
-        def acknowledge() -> None:
-            ack = wire.ReportAck(task_id=report.task_id)
-            self.push(wire.SessionResponse(report_ack=ack))
-
-        told = ReportTask(host_id=self.host_id, report=report)
-        self._propose(f"report of task {report.task_id}", acknowledge, report_task=told)
-
-    def _propose(self, what: str, decided: Callable[[], None] | None = None, **op: object) -> None:
-        future = self._mutations.internal(self._actor, **op)
-
-        def settled(done: asyncio.Future[bytes]) -> None:
-            error = None if done.cancelled() else done.exception()
-            if isinstance(error, Rejected):
+    async def _decide_all(self) -> None:
+        """One after the other: two in flight could overtake each other when a leader is lost."""
+        while True:
+            said = await self._said.get()
+            try:
+                await self._mutations.internal(self._actor, **said.op)
+            except Rejected as error:
                 # Refused for good: asking again would be refused again.
-                log.warning("host %d: %s refused: %s", self.host_id, what, error)
-            elif error is not None:
-                log.warning("host %d: %s not decided: %s", self.host_id, what, error)
+                log.warning("host %d: %s refused: %s", self.host_id, said.what, error)
+            except Unavailable as error:
+                log.warning("host %d: %s not decided: %s", self.host_id, said.what, error)
                 self.end()
                 return
-            if decided is not None:
-                decided()
-
-        future.add_done_callback(settled)
+            if said.task_id is not None:
+                ack = wire.ReportAck(task_id=said.task_id)
+                self.push(wire.SessionResponse(report_ack=ack))
 
 
 class Sessions:
@@ -156,6 +173,7 @@ class Sessions:
         self._heard: dict[int, float] = {}
         self._arrivals: asyncio.Queue[int] = asyncio.Queue()
         self._leads = asyncio.Event()
+        self._opened = itertools.count(1)
         self.term = 0
         """Of our leadership; 0 while another replica leads or nobody does."""
 
@@ -190,6 +208,11 @@ class Sessions:
         return wire.SessionResponse(not_leader=wire.NotLeader(leader_address=address))
 
     # Hosts.
+
+    def next_number(self) -> int:
+        """For a new session: higher than any before, under earlier leaders too. One leadership
+        has a term of its own and does not see 2^32 sessions."""
+        return self.term << 32 | next(self._opened)
 
     def add(self, session: HostSession) -> None:
         """An agent that connects anew has given its older stream up."""

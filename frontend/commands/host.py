@@ -49,6 +49,10 @@ def report_host(txn: Txn, cmd: Command, index: int) -> bytes:
     op = cmd.report_host
     access.require_host(cmd, op.host_id)
     host = access.existing(hosts.get(txn, op.host_id), "host", op.host_id, "host_id")
+    if op.session < host.session:
+        return b""
+    newer_session = op.session > host.session
+    host.session = op.session
     before = host.SerializeToString(deterministic=True)
     old_unknown = list(host.unknown_guests)
     host.capacity.CopyFrom(op.capacity)
@@ -62,6 +66,8 @@ def report_host(txn: Txn, cmd: Command, index: int) -> bytes:
     if host.SerializeToString(deterministic=True) != before:
         host.revision = index
         _tell_change(txn, cmd, index, host, old_unknown)
+        hosts.put(txn, host)
+    elif newer_session:
         hosts.put(txn, host)
     _compare_guests(txn, cmd, index, op)
     return b""

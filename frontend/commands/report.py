@@ -19,7 +19,7 @@ from frontend.commands.lifecycle import (
     Place,
 )
 from frontend.errors import Rejected
-from frontend.state import events, tasks, vms
+from frontend.state import events, hosts, tasks, vms
 from frontend.state.store import Txn
 from protos.v1.agent_pb2 import (
     GUEST_POWER_CRASHED,
@@ -80,6 +80,12 @@ def task(txn: Txn, cmd: Command, index: int) -> bytes:
 def guest(txn: Txn, cmd: Command, index: int) -> bytes:
     op = cmd.report_guest
     access.require_host(cmd, op.host_id)
+    host = hosts.get(txn, op.host_id)
+    if host is None or op.session < host.session:
+        return b""
+    if op.session > host.session:
+        host.session = op.session
+        hosts.put(txn, host)
     event = op.event
     vm = vms.get(txn, event.vm_id)
     if vm is not None and vm.HasField("host_id") and vm.host_id == op.host_id:

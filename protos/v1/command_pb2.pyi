@@ -118,18 +118,20 @@ class EnrollHost(_message.Message):
     def __init__(self, token_sha256: _Optional[str] = ..., name: _Optional[str] = ..., certificate_sha256: _Optional[str] = ..., key_sha256: _Optional[str] = ...) -> None: ...
 
 class ReportHost(_message.Message):
-    __slots__ = ("host_id", "capacity", "agent_version", "unknown_guests", "guests")
+    __slots__ = ("host_id", "capacity", "agent_version", "unknown_guests", "guests", "session")
     HOST_ID_FIELD_NUMBER: _ClassVar[int]
     CAPACITY_FIELD_NUMBER: _ClassVar[int]
     AGENT_VERSION_FIELD_NUMBER: _ClassVar[int]
     UNKNOWN_GUESTS_FIELD_NUMBER: _ClassVar[int]
     GUESTS_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
     host_id: int
     capacity: _host_pb2.HostCapacity
     agent_version: str
     unknown_guests: _containers.RepeatedScalarFieldContainer[str]
     guests: _containers.RepeatedCompositeFieldContainer[_agent_pb2.Guest]
-    def __init__(self, host_id: _Optional[int] = ..., capacity: _Optional[_Union[_host_pb2.HostCapacity, _Mapping]] = ..., agent_version: _Optional[str] = ..., unknown_guests: _Optional[_Iterable[str]] = ..., guests: _Optional[_Iterable[_Union[_agent_pb2.Guest, _Mapping]]] = ...) -> None: ...
+    session: int
+    def __init__(self, host_id: _Optional[int] = ..., capacity: _Optional[_Union[_host_pb2.HostCapacity, _Mapping]] = ..., agent_version: _Optional[str] = ..., unknown_guests: _Optional[_Iterable[str]] = ..., guests: _Optional[_Iterable[_Union[_agent_pb2.Guest, _Mapping]]] = ..., session: _Optional[int] = ...) -> None: ...
 
 class MarkHost(_message.Message):
     __slots__ = ("host_id", "state", "detail")
@@ -219,12 +221,14 @@ class ReportTask(_message.Message):
     def __init__(self, host_id: _Optional[int] = ..., report: _Optional[_Union[_agent_pb2.TaskReport, _Mapping]] = ...) -> None: ...
 
 class ReportGuest(_message.Message):
-    __slots__ = ("host_id", "event")
+    __slots__ = ("host_id", "event", "session")
     HOST_ID_FIELD_NUMBER: _ClassVar[int]
     EVENT_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
     host_id: int
     event: _agent_pb2.GuestEvent
-    def __init__(self, host_id: _Optional[int] = ..., event: _Optional[_Union[_agent_pb2.GuestEvent, _Mapping]] = ...) -> None: ...
+    session: int
+    def __init__(self, host_id: _Optional[int] = ..., event: _Optional[_Union[_agent_pb2.GuestEvent, _Mapping]] = ..., session: _Optional[int] = ...) -> None: ...
 
 class IssueToken(_message.Message):
     __slots__ = ("request", "secret_sha256")

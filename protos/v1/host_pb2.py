@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14protos/v1/host.proto\x12\nskyraft.v1\x1a google/protobuf/field_mask.proto\"\xa7\x03\n\x04Host\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x12\n\ncluster_id\x18\x03 \x01(\x03\x12$\n\x05state\x18\x04 \x01(\x0e\x32\x15.skyraft.v1.HostState\x12*\n\x08\x63\x61pacity\x18\x05 \x01(\x0b\x32\x18.skyraft.v1.HostCapacity\x12\x11\n\tvcpu_used\x18\x06 \x01(\r\x12\x17\n\x0fmemory_used_mib\x18\x07 \x01(\x04\x12\x15\n\ragent_version\x18\x08 \x01(\t\x12\x16\n\x0eunknown_guests\x18\t \x03(\t\x12\r\n\x05\x65rror\x18\n \x01(\t\x12\x10\n\x08revision\x18\x0b \x01(\x04\x12\x16\n\x0e\x63reate_time_ms\x18\x0c \x01(\x03\x12,\n\x06labels\x18\r \x03(\x0b\x32\x1c.skyraft.v1.Host.LabelsEntry\x12\x1a\n\x12\x63\x65rtificate_sha256\x18\x0e \x01(\t\x12\x12\n\nkey_sha256\x18\x0f \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"x\n\x0cHostCapacity\x12\x0c\n\x04vcpu\x18\x01 \x01(\r\x12\x12\n\nmemory_mib\x18\x02 \x01(\x04\x12\x12\n\nhypervisor\x18\x03 \x01(\t\x12\x19\n\x11hypervisor_detail\x18\x04 \x01(\t\x12\x17\n\x0f\x64isk_free_bytes\x18\x05 \x01(\x04\"+\n\x0eGetHostRequest\x12\n\n\x02id\x18\x01 \x01(\x03\x12\r\n\x05stale\x18\x02 \x01(\x08\"H\n\x10ListHostsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\r\n\x05stale\x18\x03 \x01(\x08\"_\n\x11ListHostsResponse\x12\x1f\n\x05hosts\x18\x01 \x03(\x0b\x32\x10.skyraft.v1.Host\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x04\"\x93\x01\n\x11UpdateHostRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x1e\n\x04host\x18\x02 \x01(\x0b\x32\x10.skyraft.v1.Host\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x19\n\x11\x65xpected_revision\x18\x04 \x01(\x04\"N\n\x11\x44\x65leteHostRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\x03\x12\x19\n\x11\x65xpected_revision\x18\x03 \x01(\x04\"\x14\n\x12\x44\x65leteHostResponse*\x88\x01\n\tHostState\x12\x1a\n\x16HOST_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14HOST_STATE_MONITORED\x10\x02\x12\x14\n\x10HOST_STATE_ERROR\x10\x03\x12\x17\n\x13HOST_STATE_DISABLED\x10\x04\x12\x16\n\x12HOST_STATE_OFFLINE\x10\x08\x32\x9c\x02\n\x0bHostService\x12\x37\n\x07GetHost\x12\x1a.skyraft.v1.GetHostRequest\x1a\x10.skyraft.v1.Host\x12H\n\tListHosts\x12\x1c.skyraft.v1.ListHostsRequest\x1a\x1d.skyraft.v1.ListHostsResponse\x12=\n\nUpdateHost\x12\x1d.skyraft.v1.UpdateHostRequest\x1a\x10.skyraft.v1.Host\x12K\n\nDeleteHost\x12\x1d.skyraft.v1.DeleteHostRequest\x1a\x1e.skyraft.v1.DeleteHostResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14protos/v1/host.proto\x12\nskyraft.v1\x1a google/protobuf/field_mask.proto\"\xb8\x03\n\x04Host\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x12\n\ncluster_id\x18\x03 \x01(\x03\x12$\n\x05state\x18\x04 \x01(\x0e\x32\x15.skyraft.v1.HostState\x12*\n\x08\x63\x61pacity\x18\x05 \x01(\x0b\x32\x18.skyraft.v1.HostCapacity\x12\x11\n\tvcpu_used\x18\x06 \x01(\r\x12\x17\n\x0fmemory_used_mib\x18\x07 \x01(\x04\x12\x15\n\ragent_version\x18\x08 \x01(\t\x12\x16\n\x0eunknown_guests\x18\t \x03(\t\x12\r\n\x05\x65rror\x18\n \x01(\t\x12\x10\n\x08revision\x18\x0b \x01(\x04\x12\x16\n\x0e\x63reate_time_ms\x18\x0c \x01(\x03\x12,\n\x06labels\x18\r \x03(\x0b\x32\x1c.skyraft.v1.Host.LabelsEntry\x12\x1a\n\x12\x63\x65rtificate_sha256\x18\x0e \x01(\t\x12\x12\n\nkey_sha256\x18\x0f \x01(\t\x12\x0f\n\x07session\x18\x10 \x01(\x04\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"x\n\x0cHostCapacity\x12\x0c\n\x04vcpu\x18\x01 \x01(\r\x12\x12\n\nmemory_mib\x18\x02 \x01(\x04\x12\x12\n\nhypervisor\x18\x03 \x01(\t\x12\x19\n\x11hypervisor_detail\x18\x04 \x01(\t\x12\x17\n\x0f\x64isk_free_bytes\x18\x05 \x01(\x04\"+\n\x0eGetHostRequest\x12\n\n\x02id\x18\x01 \x01(\x03\x12\r\n\x05stale\x18\x02 \x01(\x08\"H\n\x10ListHostsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\r\n\x05stale\x18\x03 \x01(\x08\"_\n\x11ListHostsResponse\x12\x1f\n\x05hosts\x18\x01 \x03(\x0b\x32\x10.skyraft.v1.Host\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x04\"\x93\x01\n\x11UpdateHostRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x1e\n\x04host\x18\x02 \x01(\x0b\x32\x10.skyraft.v1.Host\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x19\n\x11\x65xpected_revision\x18\x04 \x01(\x04\"N\n\x11\x44\x65leteHostRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\x03\x12\x19\n\x11\x65xpected_revision\x18\x03 \x01(\x04\"\x14\n\x12\x44\x65leteHostResponse*\x88\x01\n\tHostState\x12\x1a\n\x16HOST_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14HOST_STATE_MONITORED\x10\x02\x12\x14\n\x10HOST_STATE_ERROR\x10\x03\x12\x17\n\x13HOST_STATE_DISABLED\x10\x04\x12\x16\n\x12HOST_STATE_OFFLINE\x10\x08\x32\x9c\x02\n\x0bHostService\x12\x37\n\x07GetHost\x12\x1a.skyraft.v1.GetHostRequest\x1a\x10.skyraft.v1.Host\x12H\n\tListHosts\x12\x1c.skyraft.v1.ListHostsRequest\x1a\x1d.skyraft.v1.ListHostsResponse\x12=\n\nUpdateHost\x12\x1d.skyraft.v1.UpdateHostRequest\x1a\x10.skyraft.v1.Host\x12K\n\nDeleteHost\x12\x1d.skyraft.v1.DeleteHostRequest\x1a\x1e.skyraft.v1.DeleteHostResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,26 +34,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_HOST_LABELSENTRY']._loaded_options = None
   _globals['_HOST_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_HOSTSTATE']._serialized_start=1087
-  _globals['_HOSTSTATE']._serialized_end=1223
+  _globals['_HOSTSTATE']._serialized_start=1104
+  _globals['_HOSTSTATE']._serialized_end=1240
   _globals['_HOST']._serialized_start=71
-  _globals['_HOST']._serialized_end=494
-  _globals['_HOST_LABELSENTRY']._serialized_start=449
-  _globals['_HOST_LABELSENTRY']._serialized_end=494
-  _globals['_HOSTCAPACITY']._serialized_start=496
-  _globals['_HOSTCAPACITY']._serialized_end=616
-  _globals['_GETHOSTREQUEST']._serialized_start=618
-  _globals['_GETHOSTREQUEST']._serialized_end=661
-  _globals['_LISTHOSTSREQUEST']._serialized_start=663
-  _globals['_LISTHOSTSREQUEST']._serialized_end=735
-  _globals['_LISTHOSTSRESPONSE']._serialized_start=737
-  _globals['_LISTHOSTSRESPONSE']._serialized_end=832
-  _globals['_UPDATEHOSTREQUEST']._serialized_start=835
-  _globals['_UPDATEHOSTREQUEST']._serialized_end=982
-  _globals['_DELETEHOSTREQUEST']._serialized_start=984
-  _globals['_DELETEHOSTREQUEST']._serialized_end=1062
-  _globals['_DELETEHOSTRESPONSE']._serialized_start=1064
-  _globals['_DELETEHOSTRESPONSE']._serialized_end=1084
-  _globals['_HOSTSERVICE']._serialized_start=1226
-  _globals['_HOSTSERVICE']._serialized_end=1510
+  _globals['_HOST']._serialized_end=511
+  _globals['_HOST_LABELSENTRY']._serialized_start=466
+  _globals['_HOST_LABELSENTRY']._serialized_end=511
+  _globals['_HOSTCAPACITY']._serialized_start=513
+  _globals['_HOSTCAPACITY']._serialized_end=633
+  _globals['_GETHOSTREQUEST']._serialized_start=635
+  _globals['_GETHOSTREQUEST']._serialized_end=678
+  _globals['_LISTHOSTSREQUEST']._serialized_start=680
+  _globals['_LISTHOSTSREQUEST']._serialized_end=752
+  _globals['_LISTHOSTSRESPONSE']._serialized_start=754
+  _globals['_LISTHOSTSRESPONSE']._serialized_end=849
+  _globals['_UPDATEHOSTREQUEST']._serialized_start=852
+  _globals['_UPDATEHOSTREQUEST']._serialized_end=999
+  _globals['_DELETEHOSTREQUEST']._serialized_start=1001
+  _globals['_DELETEHOSTREQUEST']._serialized_end=1079
+  _globals['_DELETEHOSTRESPONSE']._serialized_start=1081
+  _globals['_DELETEHOSTRESPONSE']._serialized_end=1101
+  _globals['_HOSTSERVICE']._serialized_start=1243
+  _globals['_HOSTSERVICE']._serialized_end=1527
 # @@protoc_insertion_point(module_scope)

@@ -22,7 +22,7 @@ HOST_STATE_DISABLED: HostState
 HOST_STATE_OFFLINE: HostState
 
 class Host(_message.Message):
-    __slots__ = ("id", "name", "cluster_id", "state", "capacity", "vcpu_used", "memory_used_mib", "agent_version", "unknown_guests", "error", "revision", "create_time_ms", "labels", "certificate_sha256", "key_sha256")
+    __slots__ = ("id", "name", "cluster_id", "state", "capacity", "vcpu_used", "memory_used_mib", "agent_version", "unknown_guests", "error", "revision", "create_time_ms", "labels", "certificate_sha256", "key_sha256", "session")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -45,6 +45,7 @@ class Host(_message.Message):
     LABELS_FIELD_NUMBER: _ClassVar[int]
     CERTIFICATE_SHA256_FIELD_NUMBER: _ClassVar[int]
     KEY_SHA256_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
     id: int
     name: str
     cluster_id: int
@@ -60,7 +61,8 @@ class Host(_message.Message):
     labels: _containers.ScalarMap[str, str]
     certificate_sha256: str
     key_sha256: str
-    def __init__(self, id: _Optional[int] = ..., name: _Optional[str] = ..., cluster_id: _Optional[int] = ..., state: _Optional[_Union[HostState, str]] = ..., capacity: _Optional[_Union[HostCapacity, _Mapping]] = ..., vcpu_used: _Optional[int] = ..., memory_used_mib: _Optional[int] = ..., agent_version: _Optional[str] = ..., unknown_guests: _Optional[_Iterable[str]] = ..., error: _Optional[str] = ..., revision: _Optional[int] = ..., create_time_ms: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., certificate_sha256: _Optional[str] = ..., key_sha256: _Optional[str] = ...) -> None: ...
+    session: int
+    def __init__(self, id: _Optional[int] = ..., name: _Optional[str] = ..., cluster_id: _Optional[int] = ..., state: _Optional[_Union[HostState, str]] = ..., capacity: _Optional[_Union[HostCapacity, _Mapping]] = ..., vcpu_used: _Optional[int] = ..., memory_used_mib: _Optional[int] = ..., agent_version: _Optional[str] = ..., unknown_guests: _Optional[_Iterable[str]] = ..., error: _Optional[str] = ..., revision: _Optional[int] = ..., create_time_ms: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., certificate_sha256: _Optional[str] = ..., key_sha256: _Optional[str] = ..., session: _Optional[int] = ...) -> None: ...
 
 class HostCapacity(_message.Message):
     __slots__ = ("vcpu", "memory_mib", "hypervisor", "hypervisor_detail", "disk_free_bytes")

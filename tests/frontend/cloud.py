@@ -200,11 +200,13 @@ class Cloud:
         op = command_pb2.ReportTask(host_id=task.host_id, report=report)
         self.run(f"host/{task.host_id}", report_task=op)
 
-    def report_guest(self, vm_id: int, power: str, epoch: int = 1, host_id: int = 0) -> None:
+    def report_guest(
+        self, vm_id: int, power: str, epoch: int = 1, host_id: int = 0, session: int = 0
+    ) -> None:
         event = agent_pb2.GuestEvent(
             vm_id=vm_id, epoch=epoch, power=agent_pb2.GuestPower.Value(f"GUEST_POWER_{power}")
         )
-        op = command_pb2.ReportGuest(host_id=host_id, event=event)
+        op = command_pb2.ReportGuest(host_id=host_id, event=event, session=session)
         self.run(f"host/{host_id}", report_guest=op)
 
     def mark_host(self, host_id: int, state: str, detail: str = "") -> None:

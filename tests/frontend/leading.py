@@ -28,9 +28,12 @@ class LocalLog:
         self.role, self.term = Role.LEADER, 1
         self.down = False
         """No outcome, no reads."""
+        self.refused: list[bytes] = []
+        """What was proposed meanwhile."""
 
     def propose(self, entry: bytes, done: Callable[[Outcome], None]) -> None:
         if self.down:
+            self.refused.append(entry)
             done(Outcome(applied=False, detail="no leader"))
             return
         result = self.cloud.apply_entry(entry)

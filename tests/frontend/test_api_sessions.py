@@ -6,12 +6,16 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
+
 from frontend.api.agent import AgentService
 from frontend.api.sessions import Sessions
 from frontend.auth.callers import Caller
 from frontend.config import init_cluster, load
+from frontend.errors import Unavailable
 from protos.identity import HOST
 from protos.v1 import agent_pb2 as wire
+from protos.v1.command_pb2 import RecordEvent
 from raft.interfaces import Role
 from tests.frontend.cloud import sha
 from tests.frontend.front_end import addresses
@@ -90,11 +94,59 @@ def test_inventory_is_decided_though_it_is_equal_to_the_last_one(tmp_path: Path)
         stage.said.put_nowait(HELLO)
         stage.say(inventory=wire.Inventory())
         await until(lambda: scene.cloud.where(vm.id) == UNKNOWN)
-        scene.cloud.report_guest(vm.id, "ON")
+        scene.cloud.report_guest(vm.id, "ON", session=1 << 32 | 1)
         assert scene.cloud.where(vm.id) == RUNNING
         stage.say(inventory=wire.Inventory())
         await until(lambda: scene.cloud.where(vm.id) == UNKNOWN)
         stage.said.put_nowait(None)
         await running
+
+    played(tmp_path / "state", scenario)
+
+
+def test_report_is_not_overtaken_by_what_the_agent_said_before_it(tmp_path: Path) -> None:
+    async def scenario(scene: Scene) -> None:
+        stage = Stage(scene, tmp_path)
+        vm = scene.cloud.vm()
+        scene.cloud.place(vm.id)
+        scene.cloud.report(vm.id)
+        [start] = scene.cloud.waiting()
+        stage.sessions.open(1)
+        running = asyncio.ensure_future(stage.session())
+        stage.said.put_nowait(HELLO)
+        await until(lambda: stage.kinds() == ["welcome"])
+        # The inventory, from before the start, is not accepted at its first try.
+        scene.log.down = True
+        stage.say(inventory=wire.Inventory())
+        await until(lambda: scene.log.refused)
+        scene.log.down = False
+        stage.say(report=wire.TaskReport(task_id=start.id, ok=True, vm_id=vm.id, epoch=1))
+        await until(lambda: stage.kinds() == ["welcome", "report_ack"])
+        await until(lambda: [event for event in scene.cloud.events() if "host.reported" in event])
+        assert scene.cloud.where(vm.id) == RUNNING
+        stage.said.put_nowait(None)
+        await running
+
+    played(tmp_path / "state", scenario)
+
+
+def test_what_an_ended_session_said_is_not_proposed_any_more(tmp_path: Path) -> None:
+    async def scenario(scene: Scene) -> None:
+        stage = Stage(scene, tmp_path)
+        stage.sessions.open(1)
+        running = asyncio.ensure_future(stage.session())
+        stage.said.put_nowait(HELLO)
+        await until(lambda: stage.kinds() == ["welcome"])
+        scene.log.down = True
+        stage.say(inventory=wire.Inventory())
+        await until(lambda: scene.log.refused)
+        stage.said.put_nowait(None)
+        await running
+        scene.log.refused.clear()
+        # Tried for as long as the session's could still have been.
+        event = RecordEvent(kind="security.refused", noun="security")
+        with pytest.raises(Unavailable):
+            await scene.mutations.internal("system", record_event=event)
+        assert len(set(scene.log.refused)) == 1
 
     played(tmp_path / "state", scenario)

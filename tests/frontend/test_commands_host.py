@@ -324,3 +324,30 @@ def test_what_a_host_says_is_cleaned_before_people_see_it(cloud: Cloud) -> None:
     assert len(names) == 1000
     assert (names[0][:5], len(names[0])) == ("?[2Jx", 1024)
     assert all(len(event) < 1100 for event in cloud.events())
+
+
+# Sessions.
+
+
+def test_report_of_an_older_session_changes_nothing(tmp_path: Path) -> None:
+    cloud = Cloud(tmp_path).furnish()
+    vm = cloud.running_vm()
+    guest = Guest(vm_id=vm.id, epoch=1, power=GUEST_POWER_ON)
+    cloud.report_host(0, guest, session=2 << 32 | 1)
+    before = cloud.state()
+    cloud.report_host(0, session=1 << 32 | 7)
+    cloud.report_guest(vm.id, "OFF", session=1 << 32 | 8)
+    assert cloud.state() == before
+    cloud.report_guest(vm.id, "OFF", session=3 << 32 | 1)
+    assert cloud.where(vm.id) == "POWEROFF"
+    cloud.report_host(0, guest, session=2 << 32 | 2)
+    assert cloud.where(vm.id) == "POWEROFF"
+
+
+def test_new_session_alone_is_no_change_of_the_host(cloud: Cloud) -> None:
+    cloud.host()
+    before, told = cloud.get(hosts, 0), cloud.events()
+    cloud.report_host(0, session=5)
+    after = cloud.get(hosts, 0)
+    assert (after.session, after.revision) == (5, before.revision)
+    assert cloud.events() == told
