@@ -6,11 +6,17 @@ import asyncio
 import time
 import uuid
 
+from google.protobuf.message import Message
+
 from frontend.auth.callers import Caller
 from frontend.commands import validation
 from frontend.replica import Replica
 from frontend.state import events
 from protos.v1.command_pb2 import Command
+
+_LARGE_BYTES = 4096
+"""What apply would refuse costs the log nothing from this size on; below, looking at each request
+twice would cost more than the few bytes."""
 
 
 class Mutations:
@@ -26,15 +32,18 @@ class Mutations:
         serialized answer. Rejected when *request_id* is empty: an id made here would be another
         one when the request is sent again, and the change would be made twice.
         """
-        return self._replica.submit(
-            Command(
-                request_id=checked(request_id),
-                actor=caller.actor,
-                admin=caller.admin,
-                at_ms=self.now_ms(),
-                **op,  # type: ignore[arg-type]
-            )
+        command = Command(
+            request_id=checked(request_id),
+            actor=caller.actor,
+            admin=caller.admin,
+            at_ms=self.now_ms(),
+            **op,  # type: ignore[arg-type]
         )
+        if command.ByteSize() > _LARGE_BYTES:
+            for request in op.values():
+                assert isinstance(request, Message)
+                validation.texts(request)
+        return self._replica.submit(command)
 
     def internal(self, actor: str, **op: object) -> asyncio.Future[bytes]:
         """The same for what the front-end asks of itself."""

@@ -6,8 +6,11 @@ Each check raises Rejected("invalid_argument") that names the field. The limits 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError, ip_address
+from typing import Any
+
+from google.protobuf.message import Message
 
 from frontend.errors import Rejected
 from protos.identity import USER, Identity
@@ -31,6 +34,8 @@ DISK_BYTES_MAX = 1 << 46
 DNS_MAX = 4
 TTL_SECONDS_MAX = 365 * 24 * 3600
 PREFIX_LENGTHS = range(8, 31)
+
+_OBJECTS = frozenset({"cluster", "host", "image", "template", "vm"})
 
 _REQUEST_ID = re.compile(rf"[ -~]{{1,{REQUEST_ID_CHARS_MAX}}}")
 _LABEL_KEY = re.compile(r"[a-z0-9](?:[a-z0-9._/-]{0,61}[a-z0-9])?")
@@ -202,3 +207,23 @@ def _dns(servers: Iterable[str]) -> None:
             ip_address(server)
         except ValueError as error:
             raise invalid(field, str(error)) from None
+
+
+_TEXTS: dict[str, Callable[[Any], None]] = {
+    "name": name,
+    "description": description,
+    "labels": labels,
+    "context": context,
+    "ssh_public_keys": ssh_public_keys,
+}
+
+
+def texts(request: Message) -> None:
+    """The fields of *request*, and of the object in it, that could be long. For before the log:
+    apply checks all of them, but then they are in it."""
+    for field, value in request.ListFields():
+        check = _TEXTS.get(field.name)
+        if check is not None:
+            check(value)
+        elif field.name in _OBJECTS:
+            texts(value)
