@@ -2,20 +2,26 @@
 What this host must not forget: tasks it accepted, reports nobody acknowledged yet, the highest
 leader's term and the highest epoch of each VM.
 
-Every change is on disk before the call returns. Calls block for a sync: run them in a thread.
+Every change is on disk before the call returns. Changes block for a sync: an event loop makes
+them through aside().
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, TypeVarTuple
 
 import lmdb
 
 from protos.v1.agent_pb2 import Task, TaskReport
+from storage.threads import in_thread
+
+A = TypeVarTuple("A")
+T = TypeVar("T")
 
 MAP_BYTES = 256 << 20
 DONE_KEPT = 20_000
@@ -53,8 +59,16 @@ class Ledger:
             tables = [self._env.open_db(name) for name in names]
         self._meta, self._epochs, self._tasks, self._attempts, self._reports, self._done = tables
 
+        # Its own: a session must not end because work on disks has taken all threads.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
+
     def close(self) -> None:
+        self._thread.shutdown()
         self._env.close()
+
+    async def aside(self, change: Callable[[*A], T], *arguments: *A) -> T:
+        """Runs one of this ledger's calls in its thread."""
+        return await in_thread(change, *arguments, pool=self._thread)
 
     def term(self) -> int:
         """The highest term that this host has seen a leader of; 0 before the first."""

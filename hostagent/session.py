@@ -187,7 +187,7 @@ class Session:
         """An older term than one seen: a deposed leader that has not noticed. Its tasks are left
         alone, without a report: the new leader sends them too, and they must not have failed."""
         try:
-            if not await asyncio.to_thread(self._ledger.see_term, term):
+            if not await self._ledger.aside(self._ledger.see_term, term):
                 raise SessionEnded(f"it leads with term {term}, a newer one is known; left")
         except LedgerError as err:
             raise SessionEnded(str(err), ours=True) from err
@@ -266,7 +266,7 @@ class Session:
     async def _acknowledged(self, task_id: int) -> None:
         self._sent_at.pop(task_id, None)
         try:
-            await asyncio.to_thread(self._ledger.acknowledge, task_id)
+            await self._ledger.aside(self._ledger.acknowledge, task_id)
         except LedgerError as err:
             # Harmless: the report is sent again, and acknowledged again.
             log.error("%s", err)

@@ -121,7 +121,7 @@ class Worker:
         """
         async with asyncio.TaskGroup() as group:
             self._group = group
-            for task in await asyncio.to_thread(self._ledger.accepted):
+            for task in await self._ledger.aside(self._ledger.accepted):
                 log.info("task %d of VM %d was interrupted: again", task.id, task.vm_id)
                 self._spawn(group, task)
             self._started.set()
@@ -138,7 +138,7 @@ class Worker:
 
     async def _accept(self, group: asyncio.TaskGroup, task: Task) -> LedgerError | None:
         try:
-            verdict = await asyncio.to_thread(self._ledger.offer, task)
+            verdict = await self._ledger.aside(self._ledger.offer, task)
             reports = self._ledger.reports() if verdict is Verdict.REPORTED else []
         except LedgerError as err:
             return err
@@ -193,7 +193,7 @@ class Worker:
         """Waits out a ledger that cannot be written: an effect must not go unreported."""
         while True:
             try:
-                await asyncio.to_thread(self._ledger.finish, report)
+                await self._ledger.aside(self._ledger.finish, report)
                 return
             except LedgerError as err:
                 log.error("task %d: %s", report.task_id, err)
@@ -224,7 +224,7 @@ class Worker:
     async def _refusal(self, task: Task) -> str:
         """Counts this attempt; why it must not be made, or nothing."""
         try:
-            attempt = await asyncio.to_thread(self._ledger.begin_attempt, task.id)
+            attempt = await self._ledger.aside(self._ledger.begin_attempt, task.id)
         except LedgerError as err:
             if task.kind in ONCE:
                 return f"not done, as it could not be noted that it is begun: {err}"

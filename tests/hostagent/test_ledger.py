@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 from hostagent import ledger as module
 from hostagent.ledger import Ledger, LedgerError, Verdict
 from protos.v1.agent_pb2 import Task, TaskReport
+from storage.threads import in_thread
 
 
 @contextmanager
@@ -93,6 +96,22 @@ def test_attempts_are_counted_over_restarts(tmp_path: Path) -> None:
         assert ledger.begin_attempt(4) == 1
     with opened(tmp_path) as ledger:
         assert ledger.begin_attempt(4) == 2
+
+
+def test_changes_wait_for_no_other_work_in_threads(tmp_path: Path) -> None:
+    go_on = threading.Event()
+
+    async def scenario(ledger: Ledger) -> None:
+        blocked = [asyncio.ensure_future(asyncio.to_thread(go_on.wait, 20)) for _ in range(50)]
+        blocked += [asyncio.ensure_future(in_thread(go_on.wait, 20)) for _ in range(50)]
+        await asyncio.sleep(0)
+        assert await ledger.aside(ledger.offer, Task(id=4, vm_id=1)) is Verdict.NEW
+        assert not go_on.is_set()
+        go_on.set()
+        assert all(await asyncio.gather(*blocked))
+
+    with opened(tmp_path) as ledger:
+        asyncio.run(scenario(ledger))
 
 
 def test_unusable_directory_is_named(tmp_path: Path) -> None:
