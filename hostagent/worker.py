@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -121,9 +122,11 @@ class Worker:
         """
         async with asyncio.TaskGroup() as group:
             self._group = group
-            for task in await self._ledger.aside(self._ledger.accepted):
-                log.info("task %d of VM %d was interrupted: again", task.id, task.vm_id)
-                self._spawn(group, task)
+            left = await self._ledger.aside(self._ledger.accepted)
+            removals = {t.vm_id: t.id for t in left if t.kind == TaskKind.TASK_KIND_CLEANUP}
+            for task in left:
+                log.info("task %d of VM %d was interrupted", task.id, task.vm_id)
+                self._spawn(group, task, cancelled=task.id < removals.get(task.vm_id, 0))
             self._started.set()
             await asyncio.Event().wait()
 
@@ -155,9 +158,10 @@ class Worker:
         """A task of that VM is being done or waits for its turn."""
         return bool(self._running.get(vm_id))
 
-    def _spawn(self, group: asyncio.TaskGroup, task: Task) -> None:
-        name = f"task {task.id}"
-        self._running[task.vm_id][task.id] = group.create_task(self._work(task), name=name)
+    def _spawn(self, group: asyncio.TaskGroup, task: Task, *, cancelled: bool = False) -> None:
+        """*cancelled* ones are only reported."""
+        work = self._complete(task, _cancelled(task)) if cancelled else self._work(task)
+        self._running[task.vm_id][task.id] = group.create_task(work, name=f"task {task.id}")
 
     def _cancel_all(self, vm_id: int) -> None:
         """The VM goes away: what is still being done to it is of no more use."""
@@ -168,17 +172,28 @@ class Worker:
 
     async def _work(self, task: Task) -> None:
         try:
-            async with self._locks.setdefault(task.vm_id, asyncio.Lock()), self._slots:
+            async with self._locks.setdefault(task.vm_id, asyncio.Lock()), self._slot(task):
                 report = await self._perform(task)
         except asyncio.CancelledError:
             if task.id not in self._dropped:
                 raise
-            report = _report(task, "cancelled: the VM is being removed")
+            report = _cancelled(task)
+        await self._complete(task, report)
+
+    async def _complete(self, task: Task, report: TaskReport) -> None:
         self._finishing.add(task.id)
         await self._finish(report)
         self._forget(task)
         self.finished += 1
         self.on_report(report)
+
+    def _slot(self, task: Task) -> AbstractAsyncContextManager[object]:
+        """Only for what keeps the host busy all the time: a fetch waits for the network (and what
+        it writes for storage's own few threads), a shutdown for the guest."""
+        patient = task.kind == TaskKind.TASK_KIND_STOP and not task.hard
+        if patient or task.kind == TaskKind.TASK_KIND_PREPARE:
+            return nullcontext()
+        return self._slots
 
     def _forget(self, task: Task) -> None:
         self._finishing.discard(task.id)
@@ -187,7 +202,7 @@ class Worker:
         del running[task.id]
         if not running:
             del self._running[task.vm_id]
-            del self._locks[task.vm_id]
+            self._locks.pop(task.vm_id, None)
 
     async def _finish(self, report: TaskReport) -> None:
         """Waits out a ledger that cannot be written: an effect must not go unreported."""
@@ -245,6 +260,10 @@ def _name(task: Task) -> str:
     if task.kind not in VERBS:
         return f"operation {task.kind}"
     return TaskKind.Name(task.kind).removeprefix("TASK_KIND_").lower()
+
+
+def _cancelled(task: Task) -> TaskReport:
+    return _report(task, "cancelled: the VM is being removed")
 
 
 def _report(task: Task, problem: str = "") -> TaskReport:

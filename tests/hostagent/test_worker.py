@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 
@@ -16,11 +17,12 @@ from hostagent.drivers.fake import FakeDriver, effects
 from hostagent.drivers.fake_script import FakeScript, from_mapping
 from hostagent.ledger import Ledger, LedgerError
 from hostagent.network.bridge import NetworkError, NoBridges
-from hostagent.preparation import NoPreparation
+from hostagent.preparation import NoPreparation, Preparation
 from hostagent.worker import ATTEMPTS_MAX, VERBS, Network, Tools, Worker
 from protos.v1.agent_pb2 import Task, TaskKind, TaskReport
 from protos.v1.vm_pb2 import Vm
 from storage.errors import StorageError
+from storage.threads import in_thread
 from tests.hostagent.replicas import task, until
 
 START = TaskKind.TASK_KIND_START
@@ -33,12 +35,16 @@ class Agent:
     """A worker over a fake hypervisor, as main.py puts them together."""
 
     def __init__(
-        self, directory: Path, script: FakeScript | None = None, network: Network | None = None
+        self,
+        directory: Path,
+        script: FakeScript | None = None,
+        network: Network | None = None,
+        preparation: Preparation | None = None,
     ) -> None:
         self.directory = directory
         self.ledger = Ledger(directory / "ledger")
         self.driver = FakeDriver(directory / "fake", script)
-        tools = Tools(self.driver, NoPreparation(), network or NoBridges())
+        tools = Tools(self.driver, preparation or NoPreparation(), network or NoBridges())
         self.worker = Worker(self.ledger, tools)
         self.reports: dict[int, TaskReport] = {}
         self.worker.on_report = lambda report: self.reports.update({report.task_id: report})
@@ -60,11 +66,12 @@ def play(
     scenario: Callable[[Agent], Awaitable[None]],
     script: FakeScript | None = None,
     network: Network | None = None,
+    preparation: Preparation | None = None,
 ) -> None:
     """Runs one life of an agent; a second call on the same directory is its restart."""
 
     async def whole() -> None:
-        agent = Agent(directory, script, network)
+        agent = Agent(directory, script, network, preparation)
         running = asyncio.ensure_future(agent.worker.run())
         try:
             await scenario(agent)
@@ -283,6 +290,42 @@ def test_failure_of_storage_is_reported_with_its_text(
     play(tmp_path, scenario)
 
 
+def test_slow_disks_hold_up_neither_the_ledger_nor_other_guests(tmp_path: Path) -> None:
+    go_on = threading.Event()
+
+    class SlowDisks(NoPreparation):
+        async def prepare(self, vm: Vm) -> None:
+            await in_thread(go_on.wait, 20)
+
+    async def scenario(agent: Agent) -> None:
+        for task_id in range(40):
+            slow = task(task_id, TaskKind.TASK_KIND_PREPARE, vm_id=100 + task_id)
+            await agent.worker.submit(slow)
+        assert (await agent.do(task(100, START))).ok
+        assert len(agent.reports) == 1
+        go_on.set()
+        await agent.reported(39)
+
+    try:
+        play(tmp_path, scenario, preparation=SlowDisks())
+    finally:
+        go_on.set()
+
+
+def test_stops_that_wait_for_their_guests_hold_up_no_other(tmp_path: Path) -> None:
+    patient = from_mapping({"shutdown_s": 60})
+
+    async def scenario(agent: Agent) -> None:
+        for vm_id in range(20):
+            await agent.do(task(vm_id, START, vm_id=vm_id))
+        for vm_id in range(20):
+            await agent.worker.submit(task(100 + vm_id, STOP, vm_id=vm_id, grace_s=60))
+        assert (await agent.do(task(200, START, vm_id=30))).ok
+        assert not any(100 + vm_id in agent.reports for vm_id in range(20))
+
+    play(tmp_path, scenario, patient)
+
+
 def test_older_epoch_is_refused_and_nothing_is_done(tmp_path: Path) -> None:
     async def scenario(agent: Agent) -> None:
         await agent.do(task(1, START, epoch=3))
@@ -306,6 +349,22 @@ def test_clean_up_does_not_wait_for_what_hangs(tmp_path: Path) -> None:
         assert not agent.worker.busy(5)
 
     play(tmp_path, scenario, hang)
+
+
+def test_vm_that_is_being_removed_is_not_booted_first_after_a_crash(tmp_path: Path) -> None:
+    with closing(Ledger(tmp_path / "ledger")) as ledger:
+        ledger.offer(task(1, START))
+        ledger.offer(task(2, CLEANUP))
+        ledger.offer(task(3, START, vm_id=6))
+
+    async def restarted(agent: Agent) -> None:
+        assert (await agent.reported(2)).ok
+        assert (await agent.reported(1)).detail == "cancelled: the VM is being removed"
+        assert (await agent.reported(3)).ok
+        assert agent.effects("start") == 0
+        assert not agent.worker.busy(5)
+
+    play(tmp_path, restarted)
 
 
 def test_operation_of_a_newer_front_end_is_refused(tmp_path: Path) -> None:
