@@ -59,7 +59,12 @@ def describe(config: ReplicaConfig, status: Status) -> wire.GetStatusResponse:
 
 def _replica(config: ReplicaConfig, status: Status, replica_id: str) -> wire.Replica:
     addresses = next(each for each in config.replicas if each.id == replica_id)
-    found = wire.Replica(id=replica_id, api_address=addresses.api, raft_address=addresses.raft)
+    found = wire.Replica(
+        id=replica_id,
+        api_address=addresses.api,
+        raft_address=addresses.raft,
+        token_address=addresses.token,
+    )
     if replica_id == config.replica_id:
         found.role, found.connected = ROLES[status.role], True
         found.match_index = status.last_index

@@ -17,6 +17,13 @@ def test_status_tells_who_leads_and_how_far_it_is(front_end: FrontEnd) -> None:
     assert 10 << 20 < status.private_memory_bytes < 1 << 30
 
 
+def test_status_tells_all_addresses_of_each_replica(front_end: FrontEnd) -> None:
+    [replica] = front_end.status().replicas
+    me = front_end.config.me
+    assert (replica.raft_address, replica.api_address) == (me.raft, me.api)
+    assert replica.token_address == me.token
+
+
 def test_leadership_goes_to_no_unknown_replica(front_end: FrontEnd) -> None:
     request = wire.TransferLeadershipRequest(target_id="9")
     failure = refusal(lambda: front_end.admin.clusters.TransferLeadership(request))
