@@ -189,7 +189,8 @@ def _make_engine(
             "take all three from what `skyraft cluster init` wrote"
         ) from error
     except OSError as error:
-        raise Unfit(f"cannot listen on {config.me.raft} (raft): {error}") from error
+        # The error names the address already.
+        raise Unfit(f"raft port: {error.strerror or error}") from error
     resources.push_async_callback(asyncio.to_thread, engine.stop)
     return engine, store
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import socket
 import ssl
 import sys
 import urllib.error
@@ -18,7 +19,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from bench.testbed.replicas import free_ports
 from frontend.config import init_cluster, load
-from frontend.main import LogLine, serving
+from frontend.main import LogLine, Unfit, serving
 from tests.frontend.front_end import FAST, FrontEnd, addresses
 
 
@@ -33,6 +34,21 @@ def test_log_record_is_one_line_even_with_a_trace() -> None:
     assert "\n" not in line
     assert "ERROR frontend broke\\nhere now" in line
     assert "ValueError" in json.loads(line.partition(" trace=")[2])
+
+
+def test_taken_raft_port_is_told_once_with_its_address(tmp_path: Path) -> None:
+    init_cluster(tmp_path / "cloud", addresses(["1"]))
+    config = load(tmp_path / "cloud" / "replica-1" / "replica.toml")
+    host, port = config.me.raft.split(":")
+
+    async def start() -> None:
+        async with serving(config):
+            pass
+
+    with socket.create_server((host, int(port))), pytest.raises(Unfit) as caught:
+        asyncio.run(start())
+    assert str(caught.value).count(f"cannot listen on {config.me.raft}") == 1
+    assert "in use" in str(caught.value)
 
 
 def test_health_is_serving_for_the_whole_and_each_service(front_end: FrontEnd) -> None:
