@@ -16,6 +16,7 @@ from protos.v1.vm_pb2 import (
     CreateVmRequest,
     GetVmRequest,
     LcmState,
+    ListVmsRequest,
     ReadVmConsoleRequest,
     Vm,
     VmState,
@@ -108,6 +109,10 @@ class Guests:
     async def get(self, vm_id: int) -> Vm:
         found: Vm = await self._vms.GetVm(GetVmRequest(id=vm_id), timeout=10)
         return found
+
+    async def all(self) -> list[Vm]:
+        page = await self._vms.ListVms(ListVmsRequest(page_size=1000), timeout=10)
+        return list(page.vms)
 
     async def console(self, vm_id: int) -> ConsoleFacts:
         """Asked again while the front-end or the host is not there; nothing read is no error."""

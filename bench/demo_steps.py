@@ -9,25 +9,29 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import grpc.aio
 
 from bench.demo_guests import ConsoleFacts, Guests
 from bench.demo_material import FAKE_IMAGE, public_key, upload
-from bench.demo_once import Broken, catch_in_flight
+from bench.demo_once import (
+    WITNESSED,
+    Broken,
+    asked,
+    catch_in_flight,
+    seen_of,
+    seen_on_hosts,
+)
 from bench.demo_show import Show
-from bench.demo_writes import Writes, events_by_request
+from bench.demo_writes import Writes
 from bench.report import Row
 from bench.testbed import guest
 from bench.testbed.bed import GUEST_NETWORK, Bed, left_behind, noted_processes
 from bench.testbed.network import GUEST_BRIDGE
-from hostagent.drivers.fake import effects
 from protos.channel import open_aio_channel
 from protos.v1.cluster_pb2 import Cluster, CreateClusterRequest, Network, ReplicaRole
 from protos.v1.cluster_pb2_grpc import ClusterServiceStub
-from protos.v1.event_pb2 import ListEventsRequest
-from protos.v1.event_pb2_grpc import EventServiceStub
 from protos.v1.host_pb2 import Host, HostState, ListHostsRequest
 from protos.v1.host_pb2_grpc import HostServiceStub
 from protos.v1.image_pb2 import GetImageRequest, ImageState
@@ -251,7 +255,7 @@ class Demo:
             )
             await self._count_writes(writes)
             self._check_identity(vm, facts)
-            await self._check_once(channel, guests, vm, run + vm.name)
+            await self._check_once(channel, guests, vm)
             await self._check_uptimes(guests)
             self._writes = writes
 
@@ -274,35 +278,27 @@ class Demo:
         if lost or repeated:
             raise Broken(f"lost {sorted(lost)[:5]}, done twice {sorted(repeated)[:5]}")
 
-    async def _check_once(
-        self, channel: grpc.aio.Channel, guests: Guests, vm: Vm, request_id: str
-    ) -> None:
-        """The VM that was on its way when the leader died was made and started once."""
-        created = (await events_by_request(channel, "vm.created"))[request_id]
-        page = await EventServiceStub(channel).ListEvents(
-            ListEventsRequest(page_size=1000, noun="vm", object_id=vm.id)
-        )
-        arrived = sum(
-            event.kind == "vm.state" and event.detail.endswith("-> ACTIVE/RUNNING")
-            for event in page.events
-        )
-        boots = len((await guests.console(vm.id)).boots)
-        extra = [created - 1, arrived - 1, boots - 1, *self._extra_effects()]
-        duplicates = sum(max(0, count) for count in extra)
-        self._figure("duplicate_effects", duplicates, "effects")
-        self._show.tell(
-            f"VM {vm.id}, in flight at the kill: created {created}, started {boots}, "
-            f"reached RUNNING {arrived} time(s)"
-        )
-        if duplicates or not created == arrived == boots == 1:
-            raise Broken(f"VM {vm.id} was not done exactly once: {list(page.events)}")
-
-    def _extra_effects(self) -> Iterator[int]:
-        """How often a host started or defined a guest beyond the once that is right."""
+    async def _check_once(self, channel: grpc.aio.Channel, guests: Guests, caught: Vm) -> None:
+        """All that was done to any VM until now, by every witness, is what was asked for."""
+        vms = await guests.all()
+        hosts = {host.name: host.agent_directory / "fake" for host in self.bed.hosts}
+        seen = await seen_of(channel, guests, vms)
         if self.bed.fake:
-            for host in self.bed.hosts:
-                counted = effects(host.agent_directory / "fake")
-                yield from (count - 1 for (_, verb), count in counted.items() if verb == "start")
+            seen += seen_on_hosts(hosts)
+        wanted = asked(vms, list(hosts) if self.bed.fake else ())
+        again, missing = seen - wanted, wanted - seen
+        self._figure("duplicate_effects", again.total(), "effects")
+        times = [seen[who, caught.id, what] for who, what in WITNESSED]
+        self._show.tell(
+            f"VM {caught.id}, in flight at the kill: created {times[0]}, reached RUNNING "
+            f"{times[1]}, booted {times[2]} time(s)"
+        )
+        self._show.tell(
+            f"{seen.total()} effects on {len(vms)} VMs, {wanted.total()} asked for: "
+            f"{again.total()} done again, {missing.total()} missing"
+        )
+        if again or missing:
+            raise Broken(f"not done once: again {dict(again)}, missing {dict(missing)}")
 
     async def _check_uptimes(self, guests: Guests) -> None:
         told = []
