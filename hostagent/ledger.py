@@ -120,6 +120,13 @@ class Ledger:
             txn.put(_key(task_id), _key(attempts), db=self._attempts)
             return attempts
 
+    def take_attempt_back(self, task_id: int) -> None:
+        """The attempt was ended in order, by no crash."""
+        with self._writing() as txn:
+            attempts = _number(txn.get(_key(task_id), db=self._attempts))
+            if attempts:
+                txn.put(_key(task_id), _key(attempts - 1), db=self._attempts)
+
     def finish(self, report: TaskReport) -> None:
         """The task is done, or failed; its report waits for acknowledgement."""
         with self._writing() as txn:

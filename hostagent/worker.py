@@ -234,7 +234,21 @@ class Worker:
             )
         except (DriverError, NetworkError, StorageError) as err:
             return _report(task, str(err))
+        except asyncio.CancelledError:
+            if task.id not in self._dropped:
+                await self._take_back(task)
+            raise
         return _report(task)
+
+    async def _take_back(self, task: Task) -> None:
+        """The agent is stopped in order: the task is not what ends it. Unless a repeat would do
+        harm, which is so after a stop as it is after a crash."""
+        if task.kind in ONCE:
+            return
+        try:
+            await self._ledger.aside(self._ledger.take_attempt_back, task.id)
+        except LedgerError as err:
+            log.error("task %d: %s", task.id, err)
 
     async def _refusal(self, task: Task) -> str:
         """Counts this attempt; why it must not be made, or nothing."""

@@ -96,6 +96,8 @@ def test_attempts_are_counted_over_restarts(tmp_path: Path) -> None:
         assert ledger.begin_attempt(4) == 1
     with opened(tmp_path) as ledger:
         assert ledger.begin_attempt(4) == 2
+        ledger.take_attempt_back(4)
+        assert ledger.begin_attempt(4) == 2
 
 
 def test_changes_wait_for_no_other_work_in_threads(tmp_path: Path) -> None:

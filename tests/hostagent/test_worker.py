@@ -192,8 +192,13 @@ def test_reboot_is_not_begun_while_the_ledger_cannot_note_it(
     play(tmp_path, scenario)
 
 
-def test_task_that_ends_the_agent_again_and_again_is_given_up(tmp_path: Path) -> None:
+def test_task_that_ends_the_agent_again_and_again_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hang = from_mapping({"rules": [{"verb": "start", "hang": True}]})
+
+    # Killed, so that nothing is put in order at the end.
+    monkeypatch.setattr(Ledger, "take_attempt_back", lambda ledger, task_id: None)
 
     async def crash(tries: int, agent: Agent) -> None:
         await agent.worker.submit(task(1, START))
@@ -209,6 +214,40 @@ def test_task_that_ends_the_agent_again_and_again_is_given_up(tmp_path: Path) ->
     for tries in range(1, ATTEMPTS_MAX + 1):
         play(tmp_path, partial(crash, tries), hang)
     play(tmp_path, last, hang)
+
+
+def test_orderly_restarts_are_not_counted_as_crashes(tmp_path: Path) -> None:
+    hang = from_mapping({"rules": [{"verb": "start", "hang": True, "times": ATTEMPTS_MAX + 1}]})
+
+    async def stopped(tries: int, agent: Agent) -> None:
+        if tries == 1:
+            await agent.worker.submit(task(1, START))
+        call = '"what": "call", "verb": "start"'
+        journal = agent.directory / "fake/journal.jsonl"
+        await until(lambda: journal.read_text().count(call) == tries, "a try")
+
+    async def last(agent: Agent) -> None:
+        assert (await agent.reported(1)).ok
+
+    for tries in range(1, ATTEMPTS_MAX + 2):
+        play(tmp_path, partial(stopped, tries), hang)
+    play(tmp_path, last, hang)
+
+
+def test_reboot_that_an_orderly_restart_interrupted_is_not_done_again(tmp_path: Path) -> None:
+    hang = from_mapping({"rules": [{"verb": "reboot", "hang": True, "times": 1}]})
+
+    async def stopped(agent: Agent) -> None:
+        await agent.do(task(1, START))
+        await agent.worker.submit(task(2, REBOOT))
+        journal = agent.directory / "fake/journal.jsonl"
+        await until(lambda: '"what": "call", "verb": "reboot"' in journal.read_text(), "the try")
+
+    async def again(agent: Agent) -> None:
+        assert "interrupted, outcome unknown" in (await agent.reported(2)).detail
+
+    play(tmp_path, stopped, hang)
+    play(tmp_path, again, hang)
 
 
 def test_one_vm_does_one_thing_at_a_time_and_in_order(tmp_path: Path) -> None:
