@@ -4,7 +4,9 @@ Three replicas and three etcd members run at the same time on one disk, with mut
 port, and are measured in turn by the same client: one process, coroutines, one channel that knows
 all three addresses. A write is TemplateService.UpdateTemplate with its permission check, stored
 result and event, against a plain Put of the same size. etcd has no stream of puts, so its unary
-Put is the peer of both ways."""
+Put is the peer of both ways. Beside the stream with 16 writes a message there is a second peer,
+etcd's Txn of 16 puts: one entry of its log, done or not as a whole, where each of our 16 has its
+own permission check, outcome, stored result and event."""
 
 from __future__ import annotations
 
@@ -28,6 +30,8 @@ from protos.channel import open_aio_channel
 
 CLIENTS = (1, 16, 64, 256)
 READERS = 64
+BATCH = 16
+"""Writes in a message of a stream, and puts in a transaction of the peer."""
 TARGETS = {
     "writes_per_s.unary.c64": ">= 0.5 x etcd",
     "write_p50_ms.unary.c1": "<= 1.4 x etcd",
@@ -36,7 +40,7 @@ TARGETS = {
     "reads_per_s.unary.c64": ">= 0.5 x etcd",
     "reads_per_s.stream1.c64": ">= 1.0 x etcd",
 }
-PER_ROUND = len(CLIENTS) * 4 + 3
+PER_ROUND = len(CLIENTS) * 5 + 3
 
 
 class Round:
@@ -67,9 +71,12 @@ class Round:
             put = await run([self._etcd.writer(n) for n in numbers])
             unary = await run([self._skyraft.writer(n) for n in numbers])
             self._add("write", "unary", count, unary, put)
-            for size in (1, 16):
+            for size in (1, BATCH):
                 streams = [self._skyraft.stream_writer(n, size) for n in numbers]
-                self._add("write", f"stream{size}", count, await run(streams, size), put)
+                streamed = await run(streams, size)
+                self._add("write", f"stream{size}", count, streamed, put)
+            txn = await run([self._etcd.txn_writer(n, BATCH) for n in numbers], BATCH)
+            self._add("write", f"stream{BATCH}", count, streamed, txn, f"Txn of {BATCH}")
         readers = range(READERS)
         got = await run([self._etcd.reader(n) for n in readers])
         unary = await run([self._skyraft.reader(n) for n in readers])
@@ -78,19 +85,30 @@ class Round:
         self._add("read", "stream1", READERS, await run(streams), got)
         return self.rows
 
-    def _add(self, verb: str, way: str, clients: int, ours: Figures, theirs: Figures) -> None:
+    def _add(
+        self,
+        verb: str,
+        way: str,
+        clients: int,
+        ours: Figures,
+        theirs: Figures,
+        other_call: str = "",
+    ) -> None:
+        """*other_call* is set where the peer is another call than the unary one."""
+        peer = f"{self._peer} {other_call}".strip()
+        suffix = ".vs_txn" if other_call else ""
         for figure, unit, value, peer_value in (
             (f"{verb}s_per_s", "1/s", ours.rate, theirs.rate),
             (f"{verb}_p50_ms", "ms", ours.p50_ms, theirs.p50_ms),
             (f"{verb}_p99_ms", "ms", ours.p99_ms, theirs.p99_ms),
         ):
-            name = f"{figure}.{way}.c{clients}"
+            name = f"{figure}.{way}.c{clients}{suffix}"
             self.rows.append(
                 Row(
                     name=name,
                     value=value,
                     unit=unit,
-                    peer=self._peer,
+                    peer=peer,
                     peer_value=peer_value,
                     target=TARGETS.get(name, ""),
                 )

@@ -43,6 +43,7 @@ class Client:
             )
 
         self.put = method("KV/Put", "PutRequest", "PutResponse")
+        self.txn = method("KV/Txn", "TxnRequest", "TxnResponse")
         self.range = method("KV/Range", "RangeRequest", "RangeResponse")
         self.status = method("Maintenance/Status", "StatusRequest", "StatusResponse")
 

@@ -69,6 +69,21 @@ class EtcdSubject:
         value, chosen = values(), objects(client)
         return lambda: self._put(chosen(), value())
 
+    def txn_writer(self, client: int, puts: int) -> Operation:
+        """Puts of *puts* different keys in one transaction: one entry of etcd's log."""
+        value, chosen = values(), objects(client)
+
+        async def write() -> None:
+            request = etcd.rpc.TxnRequest()
+            for _ in range(puts):
+                put = request.success.add().request_put
+                put.key, put.value = b"template/%d" % chosen(), value().encode()
+            answer = await self._client.txn(request, timeout=CALL_DEADLINE_S)
+            if not answer.succeeded:
+                raise AssertionError("a transaction without conditions was refused")
+
+        return write
+
     def reader(self, client: int) -> Operation:
         chosen = objects(client)
 
