@@ -83,7 +83,7 @@ class Machine:
         cmd, op_name = _decode(index, entry)
         txn = self._store.wrap(raw)
         if index % EXPIRE_EVERY == 0:
-            results.expire(txn, index)
+            results.expire(txn, index, cmd.at_ms)
             events.expire(txn, index)
             txn.flush()
         digest = request_digest(cmd, op_name)
@@ -103,7 +103,7 @@ class Machine:
         result.actor, result.request_sha256 = cmd.actor, digest
         data = result.SerializeToString()
         if cmd.request_id:
-            results.put(txn, cmd.request_id, index, data)
+            results.put(txn, cmd.request_id, index, cmd.at_ms, data)
         txn.flush()
         return data
 

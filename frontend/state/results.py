@@ -8,7 +8,12 @@ from frontend.state.keys import pack_id, pack_text, unpack_id
 from frontend.state.store import ReadTxn, Txn
 
 KEPT = 200_000
-"""Results are kept for this many log indexes: minutes under full load, days on a quiet cloud."""
+KEPT_MS = 15 * 60 * 1000
+KEPT_MAX = 2_000_000
+"""A result is forgotten when it is both KEPT log indexes and KEPT_MS old: clients ask again for
+seconds or minutes, whatever the load. Beyond KEPT_MAX indexes it goes in any case."""
+
+_TIME_BYTES = 8
 
 
 def find(txn: ReadTxn, request_id: str) -> bytes | None:
@@ -18,23 +23,27 @@ def find(txn: ReadTxn, request_id: str) -> bytes | None:
         return None
     row = txn.get("results", index)
     assert row is not None, f"request {request_id} has an index but no result"
-    return row[1 + row[0] :]
+    return row[_TIME_BYTES + 1 + row[_TIME_BYTES] :]
 
 
-def put(txn: Txn, request_id: str, index: int, result: bytes) -> None:
-    """Keep *result*, behind its request's key so that it can be found again to be forgotten."""
+def put(txn: Txn, request_id: str, index: int, at_ms: int, result: bytes) -> None:
+    """Keep *result*, behind its request's time and key, which tell when and how to forget it."""
     key, request = pack_id(index), pack_text(request_id)
-    txn.put("results", key, bytes((len(request),)) + request + result)
+    txn.put("results", key, pack_id(at_ms) + bytes((len(request),)) + request + result)
     txn.put("results_by_request", request, key)
 
 
-def expire(txn: Txn, index: int, batch: int = 1024) -> None:
-    """Forget up to *batch* results that are more than KEPT indexes older than *index*."""
-    newest_gone = index - KEPT
-    if newest_gone <= 0:
+def expire(txn: Txn, index: int, at_ms: int, batch: int = 1024) -> None:
+    """Forget up to *batch* results that are too old for *index*, which was asked for at *at_ms*.
+
+    Both are of the log, so every replica forgets the same ones at the same point."""
+    if index <= KEPT:
         return
     for key, row in islice(txn.scan("results"), batch):
-        if unpack_id(key) > newest_gone:
+        age = index - unpack_id(key)
+        aged = age >= KEPT and at_ms - unpack_id(row[:_TIME_BYTES]) > KEPT_MS
+        if not (aged or age >= KEPT_MAX):
             break
+        request = row[_TIME_BYTES + 1 :][: row[_TIME_BYTES]]
         txn.delete("results", key)
-        txn.delete("results_by_request", row[1 : 1 + row[0]])
+        txn.delete("results_by_request", request)
