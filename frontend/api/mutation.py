@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 import uuid
 
@@ -17,6 +18,11 @@ from protos.v1.command_pb2 import Command
 _LARGE_BYTES = 4096
 """What apply would refuse costs the log nothing from this size on; below, looking at each request
 twice would cost more than the few bytes."""
+
+
+_AHEAD_MAX_MS = 5 * 60 * 1000
+
+log = logging.getLogger(__name__)
 
 
 class Mutations:
@@ -58,8 +64,17 @@ class Mutations:
         )
 
     def now_ms(self) -> int:
-        """The wall clock, except that it never goes back, not even over a restart."""
-        self._newest_ms = now = max(self._newest_ms, time.time_ns() // 1_000_000)
+        """The wall clock, except that it does not go back when the clock is set right, not even
+        over a restart. From an absurd time it does: else one jump ahead would put off every
+        expiry for good."""
+        wall_ms = time.time_ns() // 1_000_000
+        if self._newest_ms > wall_ms + _AHEAD_MAX_MS:
+            log.warning(
+                "the newest change is %d s ahead of this machine's clock: going on by the clock",
+                (self._newest_ms - wall_ms) // 1000,
+            )
+            self._newest_ms = wall_ms
+        self._newest_ms = now = max(self._newest_ms, wall_ms)
         return now
 
 

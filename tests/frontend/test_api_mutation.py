@@ -18,32 +18,52 @@ ANN = Caller(kind=USER, name="ann", actor="user/ann", expire_ms=2**62)
 HUGE = Template(name="huge", vcpu=1, memory_mib=64, description="x" * 500_000)
 
 
-def test_time_never_goes_back_when_the_clock_does(
+NOW_MS = 1_800_000_000_000
+MINUTE_MS = 60_000
+
+
+def times(scene: Scene, monkeypatch: pytest.MonkeyPatch, *clock_ms: int) -> list[int]:
+    """What is given as the time while the wall clock shows *clock_ms*."""
+    found = []
+    for now_ms in clock_ms:
+        monkeypatch.setattr(time, "time_ns", lambda now_ms=now_ms: now_ms * 1_000_000)
+        found.append(scene.mutations.now_ms() - NOW_MS)
+    return found
+
+
+def test_time_never_goes_back_when_the_clock_is_set_right(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario(scene: Scene) -> list[int]:
-        times = []
-        for now_ms in (5_000_000_000_000, 4_000_000_000_000, 5_000_000_000_001):
-            monkeypatch.setattr(time, "time_ns", lambda now_ms=now_ms: now_ms * 1_000_000)
-            times.append(scene.mutations.now_ms())
-        return times
+        return times(scene, monkeypatch, NOW_MS, NOW_MS - MINUTE_MS, NOW_MS + 1)
 
-    assert played(tmp_path, scenario) == [5_000_000_000_000, 5_000_000_000_000, 5_000_000_000_001]
+    assert played(tmp_path, scenario) == [0, 0, 1]
 
 
-def test_time_never_goes_back_over_a_restart(tmp_path: Path) -> None:
-    future_ms = 9_000_000_000_000
+def test_clock_that_jumped_ahead_and_back_leaves_no_trace_in_what_follows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario(scene: Scene) -> list[int]:
+        return times(scene, monkeypatch, NOW_MS, NOW_MS + 10**12, NOW_MS + 2, NOW_MS + 3)
 
+    assert played(tmp_path, scenario) == [0, 10**12, 2, 3]
+    assert "clock" in caplog.text
+
+
+@pytest.mark.parametrize(("ahead_ms", "begins_ms"), [(MINUTE_MS, MINUTE_MS), (10**12, 0)])
+def test_time_goes_on_from_the_newest_event_over_a_restart_unless_that_is_absurd(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ahead_ms: int, begins_ms: int
+) -> None:
     async def before(scene: Scene) -> None:
-        scene.cloud.now_ms = future_ms
+        scene.cloud.now_ms = NOW_MS + ahead_ms
         scene.cloud.cluster()
         scene.cloud.env.close()
 
-    async def after(scene: Scene) -> int:
-        return scene.mutations.now_ms()
+    async def after(scene: Scene) -> list[int]:
+        return times(scene, monkeypatch, NOW_MS)
 
     played(tmp_path, before)
-    assert played(tmp_path, after) == future_ms
+    assert played(tmp_path, after) == [begins_ms]
 
 
 @pytest.mark.parametrize(
