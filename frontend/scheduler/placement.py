@@ -63,6 +63,9 @@ class _Pool:
         self._host_count = 0
         # (vcpu, memory) that found no room. Room only shrinks here, so as much or more won't fit.
         self._refused: list[tuple[int, int]] = []
+        # Reasons by (vcpu, memory): a full cluster with thousands of hosts is looked through once
+        # for each size, not for each VM. They hold until a host has less.
+        self._reasons: dict[tuple[int, int], str] = {}
 
     def add(self, host: Host) -> None:
         self._host_count += 1
@@ -94,6 +97,7 @@ class _Pool:
             if slot.vcpu_free >= vcpu and slot.memory_free >= memory:
                 slot.vcpu_free -= vcpu
                 slot.memory_free -= memory
+                self._reasons.clear()
                 passed.append((slot.load(), slot.host_id, slot))
                 chosen = slot
                 break
@@ -108,14 +112,20 @@ class _Pool:
         """For instance: 2 hosts: 1 disabled, 1 short of memory (needs 4096 MiB, has 512)."""
         if not self._host_count:
             return f"cluster {vm.cluster_id} has no hosts"
+        size = vm.vcpu, vm.memory_mib
+        if size not in self._reasons:
+            self._reasons[size] = self._count_reason(*size)
+        return self._reasons[size]
+
+    def _count_reason(self, vcpu: int, memory: int) -> str:
         parts = [f"{count} {_IN_WORDS[name]}" for name, count in sorted(self._closed.items())]
         slots = [slot for _, _, slot in self._heap]
-        short = [slot.memory_free for slot in slots if slot.memory_free < vm.memory_mib]
+        short = [slot.memory_free for slot in slots if slot.memory_free < memory]
         if short:
-            needs = f"(needs {vm.memory_mib} MiB, has {max(short)})"
+            needs = f"(needs {memory} MiB, has {max(short)})"
             parts.append(f"{len(short)} short of memory {needs}")
-        busy = [slot.vcpu_free for slot in slots if slot.memory_free >= vm.memory_mib]
+        busy = [slot.vcpu_free for slot in slots if slot.memory_free >= memory]
         if busy:
-            parts.append(f"{len(busy)} short of processors (needs {vm.vcpu}, has {max(busy)})")
+            parts.append(f"{len(busy)} short of processors (needs {vcpu}, has {max(busy)})")
         hosts = "1 host" if self._host_count == 1 else f"{self._host_count} hosts"
         return f"{hosts}: {', '.join(parts)}"

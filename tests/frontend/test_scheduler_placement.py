@@ -165,3 +165,29 @@ def test_many_vms_that_fit_nowhere_do_not_look_at_every_host_each(
     placements = place([vm(number) for number in range(3000)], hosts)
     assert sum(answer.HasField("host_id") for answer in placements) == 600
     assert looked <= 600 + len(hosts)
+
+
+def test_reason_is_counted_once_for_all_vms_of_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = 0
+    count = placement._Pool._count_reason
+
+    def counting(pool: Any, *asked: Any) -> str:
+        nonlocal counted
+        counted += 1
+        return count(pool, *asked)
+
+    monkeypatch.setattr(placement._Pool, "_count_reason", counting)
+    full = [host(number, memory_mib=1024, used=(0, 1024)) for number in range(50)]
+    placements = place([vm(number) for number in range(1000)], full)
+    assert {answer.reason for answer in placements} == {
+        "50 hosts: 50 short of memory (needs 512 MiB, has 0)"
+    }
+    assert counted == 1
+
+
+def test_reason_tells_what_is_left_after_the_vms_before() -> None:
+    hosts = [host(0, memory_mib=1024)]
+    big = [vm(number, memory_mib=2048) for number in (0, 2)]
+    first, _, second = place([big[0], vm(1), big[1]], hosts)
+    assert "has 1024)" in first.reason
+    assert "has 512)" in second.reason
