@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import logging
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Protocol
 
 from protos.v1.agent_pb2 import ExpectedGuest, Guest, GuestPower, Inventory
 from protos.v1.host_pb2 import HostCapacity
+
+log = logging.getLogger(__name__)
 
 _POWERS: dict[str, GuestPower] = {
     "off": GuestPower.GUEST_POWER_OFF,
@@ -49,9 +52,14 @@ def power_of(power: enum.Enum) -> GuestPower:
 
 
 async def capacity(hypervisor: Hypervisor, disk: Path) -> HostCapacity:
-    """What the host can give; free space is that of the filesystem of *disk*."""
+    """What the host can give; free space is that of the filesystem of *disk*, none if that
+    cannot be read."""
     found = await hypervisor.capacity()
-    free = (await asyncio.to_thread(shutil.disk_usage, disk)).free
+    try:
+        free = (await asyncio.to_thread(shutil.disk_usage, disk)).free
+    except OSError as err:
+        log.warning("free space of %s: %s", disk, err)
+        free = 0
     found.disk_free_bytes = free - free % _DISK_STEP_BYTES
     return found
 

@@ -9,12 +9,16 @@ under TCG, which always works, and once under KVM, which must not be much slower
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 QEMU = "qemu-system-x86_64"
 DEVICE = Path("/dev/kvm")
@@ -41,6 +45,8 @@ class KvmCheck:
 
     usable: bool
     detail: str = ""
+    final: bool = True
+    """Until the machine boots again. Else it could not be found out now: ask again."""
 
 
 def check(cache: Path | None = None) -> KvmCheck:
@@ -53,13 +59,26 @@ def check(cache: Path | None = None) -> KvmCheck:
     known = _cached(cache, boot_id)
     if known is not None:
         return known
-    verdict = _check()
+    try:
+        verdict = _check()
+    except OSError as err:
+        return KvmCheck(False, f"whether KVM works could not be tried: {err}", final=False)
     if cache is not None:
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        draft = cache.with_suffix(f".{os.getpid()}.new")
-        draft.write_text(json.dumps({"boot_id": boot_id} | asdict(verdict)))
-        os.replace(draft, cache)
+        _keep(cache, {"boot_id": boot_id, "usable": verdict.usable, "detail": verdict.detail})
     return verdict
+
+
+def _keep(cache: Path, row: dict[str, object]) -> None:
+    """A verdict that cannot be kept is found out anew by the next agent."""
+    draft = cache.with_suffix(f".{os.getpid()}.new")
+    try:
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_text(json.dumps(row))
+        os.replace(draft, cache)
+    except OSError as err:
+        log.warning("the KVM verdict cannot be kept: %s", err)
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
 
 
 def _cached(cache: Path | None, boot_id: str) -> KvmCheck | None:

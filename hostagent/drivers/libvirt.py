@@ -290,7 +290,7 @@ class LibvirtDriver:
 
     async def _checked_kvm(self) -> kvm_check.KvmCheck:
         async with self._kvm_lock:
-            if self._kvm is None:
+            if self._kvm is None or not self._kvm.final:
                 self._kvm = await asyncio.to_thread(kvm_check.check, self._kvm_cache)
             return self._kvm
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -77,6 +78,30 @@ def test_verdict_is_kept_until_the_machine_boots_again(
     assert not check(cache).usable
     cache.write_text("damaged")
     assert not check(cache).usable
+
+
+def test_full_disk_is_a_reason_that_holds_for_the_moment_only(
+    tmp_path: Path, device: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Path, content: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    cache = tmp_path / "kvm.json"
+    monkeypatch.setattr(kvm_check, "QEMU", str(stand_in(tmp_path, ":")))
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        verdict = check(cache)
+    assert (verdict.usable, verdict.final) == (False, False)
+    assert "No space left on device" in verdict.detail
+    assert check(cache) == KvmCheck(True)
+
+
+def test_cache_that_cannot_be_written_is_done_without(
+    tmp_path: Path, device: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(kvm_check, "QEMU", str(stand_in(tmp_path, ":")))
+    assert check(tmp_path / "file/kvm.json") == KvmCheck(True)
 
 
 @pytest.mark.skipif(shutil.which(kvm_check.QEMU) is None, reason="needs QEMU")

@@ -36,6 +36,21 @@ def test_inventory_tells_what_really_runs(tmp_path: Path) -> None:
     assert taken.capacity.disk_free_bytes % (1 << 30) == 0
 
 
+def test_disk_that_cannot_be_read_has_no_room_and_guests_are_told_all_the_same(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> Inventory:
+        driver = FakeDriver(tmp_path, FakeScript())
+        await driver.define(SPEC)
+        taken = await inventory.take(driver, tmp_path / "gone")
+        await driver.close()
+        return taken
+
+    taken = asyncio.run(scenario())
+    assert (len(taken.guests), taken.capacity.disk_free_bytes) == (1, 0)
+    assert taken.capacity.vcpu > 0
+
+
 def test_every_power_has_its_word_on_the_wire() -> None:
     told = {power: inventory.power_of(power) for power in Power}
     assert told.pop(Power.ABSENT) == GuestPower.GUEST_POWER_UNSPECIFIED
