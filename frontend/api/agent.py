@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 
+from frontend.api.enrolled import host_of
 from frontend.api.mutation import Mutations, checked
 from frontend.api.sessions import HEARTBEAT_INTERVAL_MS, HostSession, Send, Sessions
 from frontend.auth import tokens
@@ -14,8 +15,8 @@ from frontend.auth.certificates import Authority, CertificateError, certificate_
 from frontend.config import ReplicaConfig
 from frontend.errors import Rejected
 from frontend.replica import Replica
-from frontend.state import hosts, vms
 from frontend.state import tokens as token_table
+from frontend.state import vms
 from protos.v1 import agent_pb2 as wire
 from protos.v1.command_pb2 import Command, EnrollHost
 from protos.v1.host_pb2 import Host
@@ -133,17 +134,12 @@ class AgentService:
             self._sessions.remove(session)
 
     def _host_of(self, caller: Caller) -> Host:
-        """The record of the host that *caller*'s certificate was made for."""
-        with self._replica.store.read() as txn:
-            host = hosts.get(txn, int(caller.name))
-        if host is None:
-            why = f"{caller.actor} is no longer part of this front-end: enrol it again"
-        elif host.certificate_sha256 != caller.certificate_sha256:
-            why = f"{caller.actor} has a newer certificate than this one: use that, or enrol again"
-        else:
-            return host
-        self._refused(f"session: permission_denied: {why}")
-        raise Rejected("permission_denied", why)
+        try:
+            with self._replica.store.read() as txn:
+                return host_of(txn, caller)
+        except Rejected as error:
+            self._refused(f"session: {error.code}: {error.detail}")
+            raise
 
     def _welcome(self, host_id: int, term: int) -> wire.SessionResponse:
         with self._replica.store.read() as txn:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from frontend.api import pages
+from frontend.api.enrolled import require_enrolled
 from frontend.api.image_files import ImageFiles
 from frontend.api.imports import Imports
 from frontend.api.mutation import Mutations
@@ -14,6 +15,7 @@ from frontend.commands import validation
 from frontend.errors import Rejected
 from frontend.replica import Replica
 from frontend.state import events, images, results
+from protos.identity import HOST
 from protos.v1 import image_pb2 as wire
 from protos.v1.command_pb2 import RegisterImage
 
@@ -91,6 +93,8 @@ class ImageService:
     async def read_image(
         self, caller: Caller, request: wire.ReadImageRequest
     ) -> AsyncIterator[wire.ReadImageResponse]:
+        if caller.kind == HOST:
+            await require_enrolled(self._replica, caller)
         size = self._files.size_bytes(request.sha256)
         if request.offset > size:
             raise Rejected(

@@ -166,8 +166,11 @@ class FrontEnd:
         return self.certified(self.authority.issue_user(name, role))
 
     def certified(self, issued: Any) -> Stubs:
+        return self.identified(issued.certificate_pem, issued.key_pem)
+
+    def identified(self, certificate_pem: bytes, key_pem: bytes) -> Stubs:
         credentials = Credentials(
-            ca_pem=self.ca_pem, certificate_pem=issued.certificate_pem, key_pem=issued.key_pem
+            ca_pem=self.ca_pem, certificate_pem=certificate_pem, key_pem=key_pem
         )
         return self.open(self.config.me.api, credentials)
 

@@ -8,10 +8,16 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import pytest
 
+from frontend.auth.certificates import create_request
+from protos.errors import failure_of
 from protos.v1 import image_pb2 as wire
+from protos.v1.agent_pb2 import EnrollResponse
+from protos.v1.host_pb2 import DeleteHostRequest
 from storage.datastore import CHUNK_BYTES
+from tests.frontend.agent import enroll, join_token
 from tests.frontend.front_end import DEADLINE_S, FrontEnd, Stubs, refusal, wait_for
 from tests.storage.disk_images import SECTOR, qcow2, raw_image
 
@@ -51,16 +57,40 @@ def test_uploaded_image_is_ready_and_read_back(front_end: FrontEnd) -> None:
     made = upload(front_end.admin, "whole", sha256=SHA256, size_bytes=len(DISK))
     assert (made.sha256, made.format) == (SHA256, wire.IMAGE_FORMAT_RAW)
     assert (made.state, list(made.replica_ids)) == (wire.IMAGE_STATE_READY, ["1"])
-    host = front_end.certified(front_end.authority.issue_host(1))
-    assert read(host, SHA256) == DISK
-    assert read(host, SHA256, 1000) == DISK[1000:]
+    assert read(front_end.admin, SHA256) == DISK
+    assert read(front_end.admin, SHA256, 1000) == DISK[1000:]
+
+
+def test_image_is_read_by_hosts_with_their_newest_certificate(front_end: FrontEnd) -> None:
+    content = raw_disk(b"for hosts")
+    made = upload(front_end.admin, "for-hosts", content)
+    token = join_token(front_end, front_end.cluster("readers").id)
+    csr, key = create_request("host")
+    older, _ = enroll(front_end, token, csr=csr)
+    newer, _ = enroll(front_end, token, csr=csr)
+
+    def stubs(enrolled: EnrollResponse) -> Stubs:
+        return front_end.identified(enrolled.certificate_pem.encode(), key)
+
+    assert read(stubs(newer), made.sha256) == content
+    assert refusal(lambda: read(stubs(older), made.sha256)).reason == "permission_denied"
+    front_end.admin.hosts.DeleteHost(DeleteHostRequest(id=newer.host_id))
+
+    def refused() -> bool:
+        try:
+            read(stubs(newer), made.sha256)
+        except grpc.RpcError as error:
+            return failure_of(error).reason == "permission_denied"
+        return False
+
+    wait_for("a refusal", refused)
 
 
 def test_wrong_checksum_is_refused_and_nothing_stays(front_end: FrontEnd) -> None:
     content = raw_disk(b"wrong sum")
     failure = refusal(lambda: upload(front_end.admin, "bad-sum", content, sha256="0" * 64))
     assert failure.reason == "invalid_argument"
-    host = front_end.certified(front_end.authority.issue_host(1))
+    host = front_end.admin
     found = hashlib.sha256(content).hexdigest()
     assert refusal(lambda: read(host, found)).reason == "not_found"
 
@@ -133,7 +163,7 @@ def test_users_may_not_read_images_bytes(front_end: FrontEnd) -> None:
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "", "G" * 64])
 def test_name_that_is_no_hash_opens_no_file(front_end: FrontEnd, name: str) -> None:
-    host = front_end.certified(front_end.authority.issue_host(1))
+    host = front_end.admin
     assert refusal(lambda: read(host, name)).reason == "not_found"
 
 
