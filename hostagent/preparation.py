@@ -10,7 +10,6 @@ from hostagent.drivers.base import DiskSpec, GuestSpec, NicSpec
 from protos.v1.vm_pb2 import Disk, Vm
 from storage.contextualization import hostname, write_context_iso, write_seed_iso
 from storage.disks import Disks
-from storage.errors import from_os_error
 from storage.threads import in_thread
 
 
@@ -51,10 +50,7 @@ class DiskPreparation:
         await in_thread(self._disks.remove, vm_id)
 
     def _write_isos(self, vm: Vm) -> None:
-        try:
-            self._disks.vm_directory(vm.id).mkdir(mode=0o700, exist_ok=True)
-        except OSError as err:
-            raise from_os_error(err, f"making the directory of VM {vm.id}") from err
+        self._disks.make_directory(vm.id)
         context, seed = self._isos(vm.id)
         write_context_iso(context, vm)
         write_seed_iso(seed, vm)

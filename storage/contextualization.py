@@ -21,6 +21,7 @@ import yaml
 
 from protos.v1.vm_pb2 import Nic, Vm
 from storage.errors import StorageError, from_os_error
+from storage.part import sync_directory, sync_file
 
 CONTEXT_BYTES_MAX = 1 << 20
 """Of one file. Guests read them with the shell: more is a mistake or an attack."""
@@ -159,7 +160,9 @@ def _write_iso(path: Path, label: str, files: Mapping[str, str]) -> None:
     try:
         writing.touch(mode=0o600)
         writing.write_bytes(image.getvalue())
+        sync_file(writing)
         writing.rename(path)
+        sync_directory(path.parent)
     except OSError as err:
         raise from_os_error(err, f"writing {path.name}") from err
     finally:

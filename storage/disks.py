@@ -17,7 +17,7 @@ from typing import Any
 from protos.v1.vm_pb2 import Disk
 from storage.datastore import ImageStore
 from storage.errors import StorageError, from_os_error
-from storage.part import sync_directory
+from storage.part import sync_directory, sync_file
 
 QEMU_IMG_TIMEOUT_S = 60.0
 """Wall clock. Making or growing an overlay only writes its tables."""
@@ -35,6 +35,16 @@ class Disks:
         """Where everything of one guest is kept; remove() takes it all away."""
         return self._directory / str(vm_id)
 
+    def make_directory(self, vm_id: int) -> Path:
+        """vm_directory(), there also after a power cut. StorageError disk_full, io_error."""
+        directory = self.vm_directory(vm_id)
+        try:
+            directory.mkdir(mode=0o700, exist_ok=True)
+            sync_directory(self._directory)
+        except OSError as err:
+            raise from_os_error(err, f"making the directory of VM {vm_id}") from err
+        return directory
+
     def path(self, vm_id: int, disk_id: int) -> Path:
         return self.vm_directory(vm_id) / f"disk-{disk_id}.qcow2"
 
@@ -49,7 +59,7 @@ class Disks:
         base = self._images.path(disk.image_sha256)
         path = self.path(vm_id, disk.disk_id)
         if not path.exists():
-            self._make(path, base, disk)
+            self._make(vm_id, path, base, disk)
         self._check(path, base, disk)
         return path
 
@@ -71,16 +81,17 @@ class Disks:
         """Of all guests that have a directory here, sorted."""
         return sorted(int(p.name) for p in self._directory.iterdir() if p.name.isdecimal())
 
-    def _make(self, path: Path, base: Path, disk: Disk) -> None:
+    def _make(self, vm_id: int, path: Path, base: Path, disk: Disk) -> None:
         # The rename makes a crash halfway leave no overlay rather than a broken one.
         making = path.with_suffix(".making")
+        self.make_directory(vm_id)
         try:
-            path.parent.mkdir(mode=0o700, exist_ok=True)
             size = [str(disk.size_bytes)] if disk.size_bytes else []
             form = disk.image_format or self._images.inspect(disk.image_sha256).format
             _qemu_img(
                 "create", "-q", "-f", "qcow2", "-F", form, "-b", str(base), str(making), *size
             )
+            sync_file(making)
             making.rename(path)
             sync_directory(path.parent)
         except OSError as err:

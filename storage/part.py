@@ -99,6 +99,15 @@ async def _each(chunks: Chunks) -> AsyncIterator[bytes]:
             yield chunk
 
 
+def sync_file(path: Path) -> None:
+    """Puts what others wrote to *path* on disk, before a rename tells that it is whole."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
 def sync_directory(directory: Path) -> None:
     """Makes a rename or removal in *directory* survive a power cut."""
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+import stat
 import subprocess
 import threading
 from pathlib import Path
@@ -58,6 +60,38 @@ def test_all_that_the_spec_names_is_there_and_repeats_change_nothing(tmp_path: P
     asyncio.run(preparation.remove(wanted.id))
     assert not disk.exists()
     assert store.list()
+
+
+@needs_qemu_img
+def test_all_that_was_prepared_is_on_disk_before_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ImageStore(tmp_path / "datastore")
+    wanted = with_disk(store)
+    disks = Disks(tmp_path / "guests", store)
+
+    async def fetch(disk: Disk) -> None:
+        return
+
+    preparation = DiskPreparation(disks, fetch)
+    synced: list[tuple[int, set[str]]] = []
+    real_fsync = os.fsync
+
+    def fsync(fd: int) -> None:
+        real_fsync(fd)
+        held = set(os.listdir(fd)) if stat.S_ISDIR(os.fstat(fd).st_mode) else set()
+        synced.append((os.fstat(fd).st_ino, held))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    asyncio.run(preparation.prepare(wanted))
+    directory = disks.vm_directory(wanted.id)
+    names = {"disk-0.qcow2", "context.iso", "cidata.iso"}
+    assert {path.name for path in directory.iterdir()} == names
+    files = {(directory / name).stat().st_ino for name in names}
+    assert files <= {inode for inode, _ in synced}
+    last_synced = dict(synced)
+    assert last_synced[directory.stat().st_ino] == names
+    assert str(wanted.id) in last_synced[directory.parent.stat().st_ino]
 
 
 def test_removal_waits_for_the_thread_of_a_preparation_that_was_cancelled(
