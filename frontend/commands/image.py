@@ -51,8 +51,6 @@ def register(txn: Txn, cmd: Command, index: int) -> bytes:
 
     image.id = counters.take(txn, "image")
     _NAME.put(txn, image.name, image.id)
-    if image.sha256:
-        images.add_content(txn, image.sha256, image.id)
     events.append(txn, cmd, index, "image.created", "image", image.id, image.name)
     _unlock(txn, cmd, index, image)
     return images.put(txn, image)
@@ -74,7 +72,6 @@ def add_copy(txn: Txn, cmd: Command, index: int) -> bytes:
     if not image.sha256:
         image.sha256, image.format = op.sha256, op.format
         image.size_bytes, image.virtual_size_bytes = op.size_bytes, op.virtual_size_bytes
-        images.add_content(txn, image.sha256, image.id)
     image.replica_ids.append(op.replica_id)
     image.revision = index
     events.append(txn, cmd, index, "image.copied", "image", image.id, f"replica {op.replica_id}")
@@ -121,8 +118,6 @@ def delete(txn: Txn, cmd: Command, index: int) -> bytes:
         )
     images.delete(txn, image.id)
     _NAME.delete(txn, image.name)
-    if image.sha256:
-        images.delete_content(txn, image.sha256, image.id)
     events.append(txn, cmd, index, "image.deleted", "image", image.id, image.name)
     return b""
 

@@ -29,11 +29,6 @@ def unpack_id(key: bytes) -> int:
     return int(_ONE.unpack(key)[0])
 
 
-def unpack_pair(key: bytes) -> tuple[int, int]:
-    first, second = _TWO.unpack(key)
-    return first, second
-
-
 def unpack_event(key: bytes) -> tuple[int, int]:
     index, sequence = _EVENT.unpack(key)
     return index, sequence

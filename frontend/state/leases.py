@@ -44,12 +44,6 @@ def free(txn: Txn, cluster_id: int, address: int, *, reusable: bool = True) -> N
     _put_range(txn, cluster_id, first, last)
 
 
-def holder(txn: ReadTxn, cluster_id: int, address: int) -> int | None:
-    """The VM that holds the address."""
-    row = txn.get("leases", pack_lease(cluster_id, address))
-    return None if row is None else unpack_id(row)
-
-
 def held(txn: ReadTxn, cluster_id: int) -> Iterator[tuple[int, int]]:
     """(address, VM id) of the cluster's leases, by address."""
     for key, row in txn.scan("leases", prefix=pack_id(cluster_id)):

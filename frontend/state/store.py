@@ -26,7 +26,6 @@ TABLES = (
     "hosts_by_name",
     "images",
     "images_by_name",
-    "images_by_sha256",
     "leases",
     "leases_free",
     "results",
@@ -42,6 +41,7 @@ TABLES = (
     "vms_by_image",
     "vms_by_owner",
     "vms_live",
+    "vms_live_by_owner",
     "vms_pending",
 )
 

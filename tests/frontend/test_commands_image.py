@@ -55,8 +55,6 @@ def test_import_learns_size_and_hash_from_its_first_copy(cloud: Cloud) -> None:
     cloud.run("replica/3", **copy("3"))
     image = cloud.get(images, 0)
     assert (image.sha256, image.size_bytes, image.virtual_size_bytes) == (sha("debian"), 512, 1024)
-    with cloud.read() as txn:
-        assert images.ids_with_content(txn, sha("debian")) == [0]
     cloud.run("replica/1", **copy("1"))
     assert state(cloud) == "READY"
 
@@ -162,14 +160,6 @@ def test_incomplete_image_is_refused(cloud: Cloud, fields: dict[str, Any], field
     )
     refusal = cloud.refused(register_image=register)
     assert (refusal.code, refusal.field) == ("invalid_argument", field)
-
-
-def test_content_is_known_until_its_last_image_is_deleted(cloud: Cloud) -> None:
-    cloud.image("a", sha256=sha("same"))
-    cloud.image("b", sha256=sha("same"))
-    cloud.run(delete_image=DeleteImageRequest(id=0))
-    with cloud.read() as txn:
-        assert images.ids_with_content(txn, sha("same")) == [1]
 
 
 def test_others_do_not_change_or_delete_an_image(cloud: Cloud) -> None:

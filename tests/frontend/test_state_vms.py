@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from frontend.state import vms
 from tests.frontend.cloud import Cloud
 
@@ -46,3 +48,21 @@ def test_pages_go_on_after_an_id_and_keep_owners_apart(tmp_path: Path) -> None:
         assert ids(vms.list_page(txn, after=3, owner="user/bob")) == [4]
         assert ids(vms.list_page(txn, owner="user/an")) == []
         assert vms.list_page(txn, after=2**63 - 1) == []
+
+
+@pytest.mark.parametrize("owner", ["", "user/ann"])
+def test_list_without_done_vms_reads_none_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: str
+) -> None:
+    """They stay for ever: what is listed by default must not become slower with each of them."""
+    cloud = Cloud(tmp_path).furnish()
+    for number in range(20):
+        cloud.vm()
+        if number < 19:
+            cloud.act("delete", number)
+    read: list[bytes] = []
+    existing = vms._existing
+    monkeypatch.setattr(vms, "_existing", lambda txn, key: read.append(key) or existing(txn, key))
+    with cloud.read() as txn:
+        assert ids(vms.list_page(txn, owner=owner)) == [19]
+    assert len(read) == 1
