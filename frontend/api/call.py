@@ -42,6 +42,9 @@ class Door(Protocol):
     def admit(self, path: str, context: Context) -> Caller:
         """Who calls the method *path*. Raises Rejected unless they may."""
 
+    def still(self, caller: Caller) -> None:
+        """Raises Rejected if *caller* would not be let in any more."""
+
 
 class Calls:
     """Makes gRPC handlers of the plain handlers of a noun."""
@@ -97,6 +100,7 @@ class Calls:
             caller = self._door.admit(path, context)
             async with aclosing(handler(caller, parse(raw))) as answers:
                 async for answer in answers:
+                    self._door.still(caller)
                     await context.write(answer)
 
         return _guarded(path, stats, run)
@@ -104,7 +108,7 @@ class Calls:
     def _gathers(self, path: str, stats: MethodStats, parse: Parse, handler: Handler) -> Handler:
         async def run(_: Any, context: Context) -> Message | bytes:
             caller = self._door.admit(path, context)
-            answer: Message | bytes = await handler(caller, incoming(context, parse))
+            answer: Message | bytes = await handler(caller, self._incoming(caller, context, parse))
             return answer
 
         return _guarded(path, stats, run)
@@ -112,9 +116,20 @@ class Calls:
     def _converses(self, path: str, stats: MethodStats, parse: Parse, handler: Handler) -> Handler:
         async def run(_: Any, context: Context) -> None:
             caller = self._door.admit(path, context)
-            await handler(caller, incoming(context, parse), context.write)
+            await handler(caller, self._incoming(caller, context, parse), context.write)
 
         return _guarded(path, stats, run)
+
+    async def _incoming(self, caller: Caller, context: Context, parse: Parse) -> AsyncIterator[Any]:
+        """The messages of a client's stream, as long as it would still be let in."""
+        first = True
+        while (raw := await context.read()) is not grpc.aio.EOF:
+            # The first comes right after the door, where a host that enrolled a moment ago may
+            # not be known here yet.
+            if not first:
+                self._door.still(caller)
+            first = False
+            yield parse(raw)
 
 
 def _guarded(path: str, stats: MethodStats, run: Handler) -> Handler:
@@ -131,12 +146,6 @@ def _guarded(path: str, stats: MethodStats, run: Handler) -> Handler:
         await abort(context, refusal)
 
     return call
-
-
-async def incoming(context: Context, parse: Parse) -> AsyncIterator[Any]:
-    """The messages of a client's stream."""
-    while (raw := await context.read()) is not grpc.aio.EOF:
-        yield parse(raw)
 
 
 async def abort(context: Context, refusal: Refusal) -> NoReturn:

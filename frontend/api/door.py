@@ -10,12 +10,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from frontend.api.enrolled import host_of
 from frontend.auth import permissions, tokens
 from frontend.auth.callers import Caller, Callers, of_token
 from frontend.errors import Rejected
 from frontend.state import tokens as token_table
 from frontend.state.store import Store
-from protos.identity import REPLICA, USER
+from protos.identity import HOST, REPLICA, USER
 from protos.v1.token_pb2 import TOKEN_KIND_USER
 
 ON_BEHALF, ON_BEHALF_ADMIN = "skyraft-on-behalf", "skyraft-on-behalf-admin"
@@ -53,6 +54,21 @@ class Door:
             raise
         permissions.require(path, caller)
         return caller
+
+    def still(self, caller: Caller) -> None:
+        """On a stream, whose door was opened long ago: raises Rejected once *caller*'s proof has
+        expired or was taken back."""
+        now_ms = time.time_ns() // 1_000_000
+        if now_ms >= caller.expire_ms:
+            raise Rejected(
+                "unauthenticated", f"the proof of {caller.actor} has expired: ask an admin"
+            )
+        if caller.token_id is not None:
+            with self._store.read() as txn:
+                tokens.check(token_table.get(txn, caller.token_id), TOKEN_KIND_USER, now_ms)
+        elif caller.kind == HOST:
+            with self._store.read() as txn:
+                host_of(txn, caller)
 
     def _identify(self, context: Context) -> Caller:
         now_ms = time.time_ns() // 1_000_000

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import queue
+
+import pytest
+
+from frontend.api.door import Door
+from frontend.auth.callers import Caller
+from frontend.errors import Rejected
+from protos.identity import USER
+from protos.v1 import event_pb2, pipeline_pb2, vm_pb2
 from protos.v1 import token_pb2 as wire
-from protos.v1 import vm_pb2
-from tests.frontend.front_end import FrontEnd, refusal
+from tests.frontend.front_end import DEADLINE_S, FrontEnd, refusal
 
 
 def make(front_end: FrontEnd, **fields: object) -> wire.CreateTokenResponse:
@@ -48,6 +56,49 @@ def test_revoked_token_is_refused_on_an_open_connection(front_end: FrontEnd) -> 
     front_end.admin.tokens.ListTokens(wire.ListTokensRequest())
     failure = refusal(lambda: bearer.vms.ListVms(vm_pb2.ListVmsRequest()))
     assert failure.reason == "token_revoked"
+
+
+def revoke(front_end: FrontEnd, token_id: int) -> None:
+    front_end.admin.tokens.RevokeToken(wire.RevokeTokenRequest(id=token_id))
+    # A linearizable read: the replica has applied the revocation when it answers.
+    front_end.admin.tokens.ListTokens(wire.ListTokensRequest())
+
+
+def test_revoked_token_is_told_nothing_more_by_an_open_watch(front_end: FrontEnd) -> None:
+    made = make(front_end)
+    request = event_pb2.WatchEventsRequest(
+        after_revision=front_end.status().applied_index, noun="template"
+    )
+    changes = front_end.bearer(made.secret).events.WatchEvents(request, timeout=DEADLINE_S)
+    front_end.template("before the revocation")
+    assert next(changes).event.detail == "before the revocation"
+    revoke(front_end, made.token.id)
+    front_end.template("after the revocation")
+    assert refusal(lambda: next(changes)).reason == "token_revoked"
+
+
+def test_revoked_token_changes_nothing_more_over_an_open_pipeline(front_end: FrontEnd) -> None:
+    made = make(front_end)
+    said: queue.SimpleQueue[pipeline_pb2.PipelineRequest | None] = queue.SimpleQueue()
+    one = pipeline_pb2.Operation(id=1, list_vms=vm_pb2.ListVmsRequest())
+    stream = front_end.bearer(made.secret).pipelines.Pipeline(
+        iter(said.get, None), timeout=DEADLINE_S
+    )
+    for _ in range(2):
+        said.put(pipeline_pb2.PipelineRequest(operations=[one]))
+        next(stream)
+    revoke(front_end, made.token.id)
+    said.put(pipeline_pb2.PipelineRequest(operations=[one]))
+    assert refusal(lambda: next(stream)).reason == "token_revoked"
+    said.put(None)
+
+
+def test_expired_proof_keeps_no_stream_open(front_end: FrontEnd) -> None:
+    door = Door(front_end.cluster_id, front_end.replica.store, lambda detail: None)
+    ann = Caller(kind=USER, name="ann", actor="user/ann", expire_ms=1)
+    with pytest.raises(Rejected) as caught:
+        door.still(ann)
+    assert caught.value.code == "unauthenticated"
 
 
 def test_listed_tokens_hold_no_secret(front_end: FrontEnd) -> None:
