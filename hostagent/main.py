@@ -25,10 +25,10 @@ from hostagent.drivers.fake import FakeDriver
 from hostagent.enrolment import JoinError
 from hostagent.images import ImageFetcher
 from hostagent.ledger import Ledger, LedgerError
-from hostagent.network.bridge import Bridges, NoBridges
+from hostagent.network.base import NoBridges
 from hostagent.preparation import DiskPreparation, NoPreparation
 from hostagent.session import Front, Session
-from hostagent.worker import Tools, Worker
+from hostagent.worker import Network, Tools, Worker
 from storage.datastore import ImageStore
 from storage.disks import Disks
 from storage.errors import StorageError
@@ -148,9 +148,8 @@ async def _run(
         store = ImageStore(agent.datastore)
         fetcher = ImageFetcher(store, credentials, lambda: agent.addresses)
         disks = Disks(agent.guests, store)
-        tools = Tools(
-            driver, DiskPreparation(disks, fetcher.ensure), Bridges(create=create_bridges)
-        )
+        preparation = DiskPreparation(disks, fetcher.ensure)
+        tools = Tools(driver, preparation, _make_bridges(create_bridges))
     worker = Worker(ledger, tools)
     front = Front(addresses=agent.addresses, credentials=credentials, agent_version=_version())
     session = Session(front, ledger=ledger, worker=worker, driver=driver, disk=agent.directory)
@@ -182,14 +181,26 @@ def _make_driver(agent: AgentConfig, name: str, uri: str, script: Path | None) -
             return FakeDriver(agent.directory / "fake", script)
         except ValueError as err:
             raise ConfigError(f"fake script {err}") from err
-    # Here, as fake hosts need no libvirt-python.
-    try:
+    with _host_extra():
         from hostagent.drivers.libvirt import LibvirtDriver
-    except ModuleNotFoundError as err:
-        raise ConfigError(f"{err}: install skyraft[host], or run with --driver fake") from err
     return LibvirtDriver(
         uri=uri, cluster_id=agent.cluster_id, directory=agent.directory, kvm_cache=KVM_CACHE
     )
+
+
+def _make_bridges(create: bool) -> Network:
+    with _host_extra():
+        from hostagent.network.bridge import Bridges
+    return Bridges(create=create)
+
+
+@contextmanager
+def _host_extra() -> Iterator[None]:
+    """Around imports of what fake hosts need not have: libvirt-python and pyroute2."""
+    try:
+        yield
+    except ModuleNotFoundError as err:
+        raise ConfigError(f"{err}: install skyraft[host], or run with --driver fake") from err
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from typing import Protocol
 
 from hostagent.drivers.base import Driver, DriverError
 from hostagent.ledger import Ledger, LedgerError, Verdict
-from hostagent.network.bridge import NetworkError
+from hostagent.network.base import NetworkError
 from hostagent.preparation import Preparation
 from protos.v1.agent_pb2 import Task, TaskKind, TaskReport
 from storage.errors import StorageError

@@ -10,11 +10,9 @@ from collections.abc import Iterable
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
+from hostagent.network.base import NetworkError
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
-
-
-class NetworkError(Exception):
-    """The host's network cannot be made as needed. The text names cause and next step."""
 
 
 class Bridges:
@@ -80,10 +78,3 @@ def _explained(name: str, err: NetlinkError) -> str:
     if err.code in (errno.EPERM, errno.EACCES):
         return f"bridge {name}: not permitted; run the agent as root (or with CAP_NET_ADMIN)"
     return f"bridge {name}: {err}; see `ip -d link show {name}` on the host"
-
-
-class NoBridges:
-    """For a hypervisor whose guests are not plugged in: the fake one."""
-
-    async def ensure(self, names: Iterable[str]) -> None:
-        return

@@ -111,3 +111,10 @@ def test_faulty_fake_script_is_named(joined: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 1
     assert "no key 'bot_s'" in result.output
+
+
+def test_fake_host_needs_none_of_the_host_extra() -> None:
+    missing = "sys.modules.update(dict.fromkeys(('libvirt', 'pyroute2')))"
+    code = f"import sys; {missing}; from hostagent.main import main; main(['run', '--help'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -9,7 +9,8 @@ import sys
 
 import pytest
 
-from hostagent.network.bridge import Bridges, NetworkError, NoBridges
+from hostagent.network.base import NetworkError, NoBridges
+from hostagent.network.bridge import Bridges
 
 
 @pytest.mark.parametrize("name", ["", "a" * 16, "br 0", "../br", "-br", "br/0", "br\x00"])
@@ -26,7 +27,10 @@ def inside(script: str, *wrapper: str) -> str:
     """Runs Python, under *wrapper*, in a new network namespace; what it prints."""
     if os.geteuid() != 0:
         pytest.skip("needs root")
-    prelude = "import asyncio\nfrom hostagent.network.bridge import Bridges, NetworkError\n"
+    prelude = (
+        "import asyncio\nfrom hostagent.network.base import NetworkError\n"
+        "from hostagent.network.bridge import Bridges\n"
+    )
     command = ["unshare", "-n", *wrapper, sys.executable, "-c", prelude + script]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 

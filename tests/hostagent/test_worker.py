@@ -16,7 +16,7 @@ from hostagent.drivers.base import Power
 from hostagent.drivers.fake import FakeDriver, effects
 from hostagent.drivers.fake_script import FakeScript, from_mapping
 from hostagent.ledger import Ledger, LedgerError
-from hostagent.network.bridge import NetworkError, NoBridges
+from hostagent.network.base import NetworkError, NoBridges
 from hostagent.preparation import NoPreparation, Preparation
 from hostagent.worker import ATTEMPTS_MAX, VERBS, Network, Tools, Worker
 from protos.v1.agent_pb2 import Task, TaskKind, TaskReport
