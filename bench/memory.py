@@ -2,7 +2,8 @@
 
 Hosts are simulated: they enrol, hold a session each and report every task as done, so the
 replicas do all that they do for real ones. Counted is memory of the process that is its own
-(anonymous pages); pages of the mapped LMDB file belong to the page cache and are left out."""
+(anonymous pages); pages of the mapped LMDB file belong to the page cache and are left out. Then all
+VMs are terminated, and the memory is read again: does it come back down?"""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -35,6 +37,13 @@ from protos.v1 import (
 )
 
 DEADLINE_S = 300.0
+SETTLE_S = 60.0
+"""How long memory may take to stop changing."""
+
+SAMPLE_EVERY_S = 2.0
+AGREE_MIB = 0.25
+"""Two samples that differ by no more than this are the same."""
+
 IN_FLIGHT = 32
 TARGET_MIB = 150
 
@@ -90,16 +99,27 @@ class Cloud:
         return sum(host.state == host_pb2.HOST_STATE_MONITORED for host in page.hosts)
 
     async def running_vms(self) -> int:
-        running = 0
-        request = vm_pb2.ListVmsRequest(page_size=1_000)
+        return sum(vm.lcm_state == vm_pb2.LCM_STATE_RUNNING for vm in await self._list_vms())
+
+    async def done_vms(self) -> int:
+        return sum(vm.state == vm_pb2.VM_STATE_DONE for vm in await self._list_vms())
+
+    async def _list_vms(self) -> list[vm_pb2.Vm]:
+        found: list[vm_pb2.Vm] = []
+        request = vm_pb2.ListVmsRequest(page_size=1_000, include_done=True)
         while True:
             page: vm_pb2.ListVmsResponse = await vm_pb2_grpc.VmServiceStub(self.channel).ListVms(
                 request, timeout=20
             )
-            running += sum(vm.lcm_state == vm_pb2.LCM_STATE_RUNNING for vm in page.vms)
+            found += page.vms
             if not page.next_page_token:
-                return running
+                return found
             request.page_token = page.next_page_token
+
+    async def terminate_vm(self, vm_id: int) -> None:
+        request = vm_pb2.TerminateVmRequest(request_id=uuid.uuid4().hex, id=vm_id)
+        async with self._slots:
+            await vm_pb2_grpc.VmServiceStub(self.channel).TerminateVm(request, timeout=20)
 
 
 async def wait_for(
@@ -130,7 +150,30 @@ def own_memory_mib(pid: int) -> float:
     raise RuntimeError(f"/proc/{pid}/status has no RssAnon line")
 
 
-async def measure(directory: Path, hosts: int, vms: int) -> list[Row]:
+async def settled(sample: Callable[[], list[float]]) -> list[float]:
+    """The memory of each process once two samples in a row agree; the last one after SETTLE_S."""
+    end = time.monotonic() + SETTLE_S
+    before = sample()
+    while True:
+        await asyncio.sleep(SAMPLE_EVERY_S)
+        now = sample()
+        same = all(abs(a - b) <= AGREE_MIB for a, b in zip(before, now, strict=True))
+        if same or time.monotonic() > end:
+            return now
+        before = now
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Own memory of each replica in MiB, settled, and how long the VMs took."""
+
+    empty: list[float]
+    full: list[float]
+    emptied: list[float]
+    created_s: float
+
+
+async def measure(directory: Path, hosts: int, vms: int) -> Samples:
     with (
         Replicas(directory) as replicas,
         Progress(console=Console(stderr=True), transient=True) as progress,
@@ -139,8 +182,15 @@ async def measure(directory: Path, hosts: int, vms: int) -> list[Row]:
         cloud = Cloud(replicas)
         cluster_id = await cloud.add_cluster()
         template_id = await cloud.add_template()
-        pids = [process.pid for process in replicas.processes]
-        empty = [own_memory_mib(pid) for pid in pids]
+
+        def sample() -> list[float]:
+            return [own_memory_mib(process.pid) for process in replicas.processes]
+
+        async def until(count: Callable[[], Awaitable[int]], wanted: int, what: str) -> None:
+            bar = progress.add_task(what, total=wanted)
+            await wait_for(count, wanted, lambda now: progress.update(bar, completed=now))
+
+        empty = await settled(sample)
         enrolled = []
         for number in progress.track(range(hosts), description="hosts enrol"):
             name = f"bench-{number}"
@@ -149,41 +199,49 @@ async def measure(directory: Path, hosts: int, vms: int) -> list[Row]:
                 await enroll(cloud.channel, replicas.token_addresses, ca_pem, cluster_id, name)
             )
         async with SimulatedHosts(enrolled):
-            bar = progress.add_task("hosts connect", total=hosts)
-            await wait_for(
-                cloud.usable_hosts, hosts, lambda now: progress.update(bar, completed=now)
-            )
+            await until(cloud.usable_hosts, hosts, "hosts connect")
             started = time.perf_counter()
             await all_of(lambda _: cloud.add_vm(cluster_id, template_id), vms)
-            bar = progress.add_task("VMs run", total=vms)
-            await wait_for(cloud.running_vms, vms, lambda now: progress.update(bar, completed=now))
-            took = time.perf_counter() - started
-            full = [own_memory_mib(pid) for pid in pids]
+            await until(cloud.running_vms, vms, "VMs run")
+            created_s = time.perf_counter() - started
+            full = await settled(sample)
+            await all_of(cloud.terminate_vm, vms)
+            await until(cloud.done_vms, vms, "VMs end")
+            emptied = await settled(sample)
+    return Samples(empty, full, emptied, created_s)
+
+
+def rows(samples: Samples, hosts: int, vms: int) -> list[Row]:
+    busy = f"h{hosts}.v{vms}"
     return [
-        Row(name="own_memory_mib.empty", value=max(empty), unit="MiB"),
+        Row(name="own_memory_mib.empty", value=max(samples.empty), unit="MiB"),
         Row(
-            name=f"own_memory_mib.h{hosts}.v{vms}",
-            value=max(full),
+            name=f"own_memory_mib.{busy}",
+            value=max(samples.full),
             unit="MiB",
             target=f"< {TARGET_MIB} MiB",
         ),
-        Row(name=f"own_memory_all_mib.h{hosts}.v{vms}", value=sum(full), unit="MiB"),
-        Row(name="vms_created_to_running_per_s", value=vms / took, unit="1/s"),
+        Row(name=f"own_memory_all_mib.{busy}", value=sum(samples.full), unit="MiB"),
+        Row(name=f"own_memory_mib.{busy}.terminated", value=max(samples.emptied), unit="MiB"),
+        Row(name="vms_created_to_running_per_s", value=vms / samples.created_s, unit="1/s"),
     ]
 
 
 @click.command(help=__doc__)
-@click.option("--quick", is_flag=True, help="The same; it takes under a minute anyway.")
+@click.option("--quick", is_flag=True, help="20 hosts and 200 VMs.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
-@click.option("--hosts", default=100, show_default=True)
-@click.option("--vms", default=1_000, show_default=True)
-def main(quick: bool, as_json: bool, hosts: int, vms: int) -> None:
+@click.option("--hosts", type=int, help="100 unless told, 20 with --quick.")
+@click.option("--vms", type=int, help="1,000 unless told, 200 with --quick.")
+def main(quick: bool, as_json: bool, hosts: int | None, vms: int | None) -> None:
+    hosts = hosts or (20 if quick else 100)
+    vms = vms or (200 if quick else 1_000)
     with tempfile.TemporaryDirectory(prefix="skyraft-bench-", dir=work_directory()) as name:
         report = Report("memory", Path(name))
-        report.rows = asyncio.run(measure(Path(name), hosts, vms))
+        report.rows = rows(asyncio.run(measure(Path(name), hosts, vms)), hosts, vms)
         report.notes.append(
-            f"The largest of three replicas, {hosts} simulated hosts with a session each, {vms} "
-            "VMs RUNNING; mapped files are left out."
+            f"The largest of three replicas; {hosts} simulated hosts with a session each; {vms} "
+            "VMs RUNNING, then all of them terminated (DONE, and still in the tables). Each figure "
+            f"once two samples {SAMPLE_EVERY_S:g} s apart agree; mapped files are left out."
         )
         report.finish(as_json=as_json)
 
