@@ -8,6 +8,7 @@ client costs nothing but the position it has reached.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 
 from frontend.auth.callers import Caller
@@ -19,6 +20,9 @@ from protos.v1.event_pb2 import Event, WatchEventsRequest, WatchEventsResponse
 from protos.v1.vm_pb2 import Vm, WatchVmsRequest, WatchVmsResponse
 
 _BATCH = 256
+
+_SCANNED_MAX = 1000
+"""Events that a watch decodes before other calls of this replica get their turn."""
 
 PUBLIC_NOUNS = frozenset({"cluster", "host", "image", "template"})
 """What every user may list, they may also see change."""
@@ -72,14 +76,17 @@ async def follow_events(
         seen = replica.revision
         with replica.store.read() as txn:
             require_kept(txn, reached)
-            match = chosen(txn, caller, request.noun, object_id)
-            page, next_revision = events.page_after(txn, reached, _BATCH, match)
+            scanned, next_revision = events.page_after(txn, reached, _SCANNED_MAX)
+            page = list(filter(chosen(txn, caller, request.noun, object_id), scanned))
         for event, resume in zip(
             page, resume_points([event.revision for event in page], reached), strict=True
         ):
             yield WatchEventsResponse(event=event, revision=resume)
         if next_revision == reached:
             await replica.wait_revision(seen)
+        else:
+            # Nothing of it may have been for this caller, and nothing else here waits.
+            await asyncio.sleep(0)
         reached = next_revision
 
 
@@ -104,6 +111,9 @@ async def follow_vms(
             yield WatchVmsResponse(vm=vm, revision=resume)
         if next_revision == reached:
             await replica.wait_revision(seen)
+        else:
+            # Nothing of it may have been for this caller, and nothing else here waits.
+            await asyncio.sleep(0)
         reached = next_revision
 
 
@@ -138,11 +148,13 @@ def _changed(txn: ReadTxn, caller: Caller, only: int | None, reached: int) -> tu
     A VM that has changed again beyond this page is left to the page that its last change is in,
     so that revisions never go back."""
 
-    def match(event: Event) -> bool:
-        return event.noun == "vm" and (only is None or event.object_id == only)
-
-    page, next_revision = events.page_after(txn, reached, _BATCH, match)
-    found = [vms.get(txn, vm_id) for vm_id in dict.fromkeys(event.object_id for event in page)]
+    scanned, next_revision = events.page_after(txn, reached, _SCANNED_MAX)
+    ids = dict.fromkeys(
+        event.object_id
+        for event in scanned
+        if event.noun == "vm" and (only is None or event.object_id == only)
+    )
+    found = [vms.get(txn, vm_id) for vm_id in ids]
     changed = [
         vm
         for vm in found

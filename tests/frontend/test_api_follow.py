@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from frontend.api.follow import resume_points
+from frontend.api.follow import follow_events, follow_vms, resume_points
+from frontend.auth.callers import Caller
 from protos.errors import failure_of
+from protos.identity import USER
 from protos.v1 import event_pb2, vm_pb2
 from tests.frontend.front_end import DEADLINE_S, FrontEnd, Stubs
+from tests.frontend.leading import Scene, played
 
 
 @pytest.fixture(scope="module")
@@ -144,3 +149,27 @@ def test_pages_of_events_meet(front_end: FrontEnd, template_id: int) -> None:
 
 def test_rows_of_one_revision_are_not_left_before_the_last() -> None:
     assert resume_points([3, 5, 5, 5, 8], 2) == [3, 3, 3, 5, 8]
+
+
+@pytest.mark.parametrize("follow", ["events", "vms"])
+def test_watch_that_catches_up_leaves_turns_to_others(tmp_path: Path, follow: str) -> None:
+    async def scenario(scene: Scene) -> None:
+        scene.cloud.cluster()
+        for number in range(3500):
+            scene.cloud.template(f"t{number}", "user/ann")
+        # Of thousands of events none is for this caller.
+        bob = Caller(kind=USER, name="bob", actor="user/bob", expire_ms=1 << 62)
+        changes = (
+            follow_events(scene.replica, bob, event_pb2.WatchEventsRequest(noun="vm"))
+            if follow == "events"
+            else follow_vms(scene.replica, bob, vm_pb2.WatchVmsRequest(after_revision=1))
+        )
+        waiting = asyncio.ensure_future(anext(changes))
+        turns = 0
+        while not scene.replica._tide:
+            await asyncio.sleep(0)
+            turns += 1
+        assert turns >= 3
+        waiting.cancel()
+
+    played(tmp_path, scenario)
