@@ -11,6 +11,9 @@ from frontend.errors import Rejected
 SIZE_DEFAULT = 100
 SIZE_MAX = 1000
 
+BYTES_MAX = 2 << 20
+"""Of the rows of one page. gRPC's clients take 4 MiB unless told otherwise."""
+
 
 def size(asked: int) -> int:
     """Rows to give for the request's page_size; more than SIZE_MAX gives SIZE_MAX."""
@@ -45,13 +48,21 @@ class Row(Protocol):
     @property
     def id(self) -> int: ...
 
+    def ByteSize(self) -> int: ...
+
 
 R = TypeVar("R", bound=Row)
 
 
 def cut(rows: list[R], limit: int) -> tuple[list[R], str]:
-    """A page of *limit* from *rows*, which were asked for with one more to see whether anything
-    follows, and the token of the next page; empty on the last one."""
+    """A page of at most *limit* from *rows*, which were asked for with one more to see whether
+    anything follows, and the token of the next page; empty on the last one. Shorter where the
+    rows are large, but never empty."""
+    room = BYTES_MAX
+    for count, row in enumerate(rows[:limit]):
+        room -= row.ByteSize()
+        if room < 0 and count:
+            return rows[:count], token(rows[count - 1].id)
     if len(rows) <= limit:
         return rows, ""
     return rows[:limit], token(rows[limit - 1].id)

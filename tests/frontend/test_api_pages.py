@@ -34,3 +34,14 @@ def test_last_page_has_no_token() -> None:
     rows = [Template(id=number) for number in range(3)]
     assert pages.cut(rows, 3) == (rows, "")
     assert pages.cut(rows, 2) == (rows[:2], pages.token(1))
+
+
+def test_page_of_large_rows_is_cut_where_a_message_would_be_too_large() -> None:
+    rows = [Template(id=number, description="x" * (pages.BYTES_MAX // 3)) for number in range(9)]
+    assert pages.cut(rows, 9) == (rows[:2], pages.token(1))
+    assert pages.cut(rows[8:], 9) == (rows[8:], "")
+
+
+def test_row_larger_than_a_page_is_still_given() -> None:
+    rows = [Template(id=number, description="x" * pages.BYTES_MAX) for number in range(2)]
+    assert pages.cut(rows, 9) == (rows[:1], pages.token(0))
