@@ -67,11 +67,12 @@ class AgentService:
 
     async def _enroll(self, request: wire.EnrollRequest) -> tuple[Host, bytes]:
         digest = tokens.read(request.token, self._config.cluster_id)
+        # Before anything that costs: who has no token has no claim on this replica's time.
+        await self._require_token(digest)
         try:
             key = key_sha256(request.csr_pem.encode())
         except CertificateError as error:
             raise Rejected("invalid_argument", f"csr_pem: {error}", "csr_pem") from None
-        await self._require_token(digest)
         # The id is part of the certificate and is decided by the log, so the certificate's hash
         # can only follow in a second command. Until then no certificate opens a session.
         first = await self._propose(checked(request.request_id), request.name, digest, key, key)

@@ -118,6 +118,14 @@ def test_request_for_a_certificate_that_is_none_is_refused(
     assert (failure.reason, failure.field) == ("invalid_argument", "csr_pem")
 
 
+def test_request_for_a_certificate_is_looked_at_with_a_good_token_only(
+    front_end: FrontEnd,
+) -> None:
+    unknown = f"skyraft.{front_end.cluster_id[:8]}.{'A' * 43}"
+    failure = refusal(lambda: enroll(front_end, unknown, csr=b"not a request"))
+    assert failure.reason == "token_unknown"
+
+
 # Sessions.
 
 
