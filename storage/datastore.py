@@ -152,11 +152,6 @@ class ImageStore:
         finally:
             path.unlink(missing_ok=True)
 
-    def partial_bytes(self, sha256: str) -> int:
-        """How much of an interrupted fetch() is on disk."""
-        partial = self._partial(sha256)
-        return partial.stat().st_size if partial.exists() else 0
-
     async def fetch(
         self, sha256: str, size_bytes: int, open_at: Callable[[int], AsyncIterable[bytes]]
     ) -> StoredImage:

@@ -77,10 +77,6 @@ class Disks:
         except OSError as err:
             raise from_os_error(err, f"removing the disks of VM {vm_id}") from err
 
-    def vm_ids(self) -> list[int]:
-        """Of all guests that have a directory here, sorted."""
-        return sorted(int(p.name) for p in self._directory.iterdir() if p.name.isdecimal())
-
     def _make(self, vm_id: int, path: Path, base: Path, disk: Disk) -> None:
         # The rename makes a crash halfway leave no overlay rather than a broken one.
         making = path.with_suffix(".making")

@@ -78,10 +78,6 @@ def build(spec: GuestSpec, placement: Placement) -> str:
     return ET.tostring(domain, encoding="unicode")
 
 
-def mark_text(mark: Mark) -> str:
-    return ET.tostring(_mark_element(mark), encoding="unicode")
-
-
 def read_mark(metadata: str) -> Mark | None:
     """The mark in a domain's metadata element; None when it is not one of ours."""
     try:

@@ -13,7 +13,6 @@ from hostagent.drivers.domain_xml import (
     build,
     domain_name,
     domain_uuid,
-    mark_text,
     read_mark,
     vm_id_of,
 )
@@ -81,8 +80,9 @@ def test_no_name_breaks_the_document(name: str) -> None:
 
 
 def test_mark_is_read_as_written_and_strangers_have_none() -> None:
-    mark = Mark(vm_id=3, epoch=2, cluster_id="c" * 32)
-    assert read_mark(mark_text(mark)) == mark
+    (written,) = built().findall("metadata/*")
+    mark = read_mark(ET.tostring(written, encoding="unicode"))
+    assert mark == Mark(vm_id=3, epoch=2, cluster_id=PLACEMENT.cluster_id)
     assert read_mark("<guest vm_id='3'/>") is None
     assert read_mark("<guest vm_id='x' epoch='1' cluster_id='c'/>") is None
     assert read_mark("not xml") is None

@@ -125,4 +125,4 @@ def test_remove_takes_everything_and_may_be_repeated(disks, images):
     for _ in range(2):
         disks.remove(7)
     assert not path.parent.exists()
-    assert disks.vm_ids() == [8]
+    assert [each.name for each in path.parent.parent.iterdir()] == ["8"]
