@@ -21,6 +21,10 @@ from protos.identity import REPLICA, Identity
 
 ADMIN_NAME = "admin"
 CONTEXT_NAME = "admin"
+FIRST_START = "first-start"
+"""Beside the ``replica.toml`` of a replica that has not started yet. One whose disk was wiped has
+forgotten its vote, so an empty data directory without this file is refused."""
+
 MAP_SIZES_GIB = range(1, 64 * 1024 + 1)
 """Half of the addresses that a process has on x86-64."""
 
@@ -91,6 +95,9 @@ class ReplicaConfig:
     datastore: Path
     """Directory of image files."""
 
+    first_start: Path
+    """Is there until the replica has started once."""
+
     metrics: str = ""
     """host:port of an HTTPS metrics endpoint; empty: none."""
 
@@ -151,6 +158,7 @@ class _Reader:
             replicas=self._replicas(document),
             timing=self._timing(document.get("timing", {})),
             limits=self._limits(document.get("limits", {})),
+            first_start=self._folder / FIRST_START,
             **{name: self._folder / self._text(document, name) for name in paths},
         )
         try:
@@ -316,6 +324,7 @@ def _write_replica(
     _write_issued(folder, "ca", ca)
     hosts = [split_address(address)[0] for address in (replica.raft, replica.api, replica.token)]
     _write_issued(folder, "replica", authority.issue_replica(replica.id, hosts))
+    _write(folder / FIRST_START, b"")
     _folder(folder / "data")
     _folder(folder / "datastore")
     document = {

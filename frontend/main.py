@@ -148,8 +148,10 @@ def _make_engine(
             cluster_id=config.cluster_id,
             replica_id=config.replica_id,
             settings=JournalSettings(map_size_bytes=config.limits.map_size_gib << 30),
+            may_create=config.first_start.exists(),
         )
         resources.callback(journal.close)
+        config.first_start.unlink(missing_ok=True)
         store = Store(journal.env)
     except (OSError, lmdb.Error) as error:
         raise Unfit(f"cannot open {config.data}: {error}; is the disk full?") from error

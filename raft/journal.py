@@ -48,8 +48,12 @@ class Journal:
         cluster_id: str,
         replica_id: str,
         settings: JournalSettings | None = None,
+        may_create: bool = True,
     ) -> None:
+        """*may_create* must be false for a replica that has run before: on an empty directory it
+        would have forgotten its vote and what it acknowledged, and could lose both for all."""
         self._settings = settings or JournalSettings()
+        self._may_create = may_create
         self.path = Path(path)
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock = self._take_lock()
@@ -100,6 +104,12 @@ class Journal:
         if found is None and used:
             raise self._refusal(
                 "has log entries but no format mark", "restore the directory from a copy"
+            )
+        if found is None and not self._may_create:
+            raise self._refusal(
+                "is empty, and this is not the replica's first start: it would have forgotten "
+                "what it voted and acknowledged",
+                "restore its own directory; while the other replicas are a majority, nothing is lost",
             )
         if found is None:
             self._create(cluster_id, replica_id)

@@ -72,6 +72,20 @@ def test_data_of_another_cluster_is_refused_and_left_alone(
     replicas.wait_until_ready()
 
 
+def test_wiped_replica_does_not_start_and_the_others_go_on(
+    replicas: Replicas, callers: Callers
+) -> None:
+    callers.leader()
+    assert replicas.stop(0)
+    data = folder(replicas, 0) / "data"
+    shutil.rmtree(data)
+    data.mkdir()
+    code, log = started(folder(replicas, 0) / "replica.toml")
+    assert code == 1
+    assert "not the replica's first start" in log
+    assert "Traceback" not in log
+
+
 @pytest.mark.parametrize("port", ["raft", "api", "token"])
 def test_taken_port_is_named(made: Replicas, port: str) -> None:
     address = getattr(made.members[0], port)

@@ -59,7 +59,7 @@ def complaint(path: Path, **changes: object) -> str:
 
 def test_directory_holds_all_that_is_needed_and_nothing_else(made: Path) -> None:
     found = {str(path.relative_to(made)) for path in made.rglob("*") if path.is_file()}
-    each = ["replica.toml", "ca.crt", "ca.key", "replica.crt", "replica.key"]
+    each = ["first-start", "replica.toml", "ca.crt", "ca.key", "replica.crt", "replica.key"]
     assert found == {
         "ca/ca.crt",
         "ca/ca.key",

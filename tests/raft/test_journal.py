@@ -192,6 +192,16 @@ def test_another_replicas_or_clusters_journal_is_refused(tmp_path: Path) -> None
     assert opened(tmp_path).last_index == 21
 
 
+def test_a_wiped_journal_is_not_begun_anew(tmp_path: Path) -> None:
+    """It would have forgotten its vote: two leaders in a term, acknowledged entries lost."""
+    with pytest.raises(JournalRefused, match="not the replica's first start.*restore"):
+        Journal(tmp_path, cluster_id="c", replica_id="1", settings=SETTINGS, may_create=False)
+    filled(tmp_path).close()
+    again = Journal(tmp_path, cluster_id="c", replica_id="1", settings=SETTINGS, may_create=False)
+    assert again.last_index == 21
+    again.close()
+
+
 def test_a_later_format_is_refused(tmp_path: Path) -> None:
     filled(tmp_path).close()
     damaged(tmp_path, b"format", b"2", b"raft_meta")
