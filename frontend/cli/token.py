@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import click
@@ -29,7 +30,9 @@ def _condition(record: Record) -> str:
     if record["revoked"]:
         return "revoked"
     used_by = record["used_by_host_id"]
-    return "valid" if used_by is None else f"used by host {used_by}"
+    if used_by is not None:
+        return f"used by host {used_by}"
+    return "valid" if time.time() * 1000 < record["expire_time_ms"] else "expired"
 
 
 LIST_COLUMNS = (

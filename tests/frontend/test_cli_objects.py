@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from frontend.cli import host, transfer
+from frontend.cli import host, token, transfer
 from frontend.cli.contexts import Context
 from frontend.cli.errors import unavailable
 from protos.v1.cluster_pb2 import GetStatusResponse, Replica
@@ -271,6 +271,26 @@ def test_join_command_names_the_ports_where_hosts_enrol() -> None:
     told: Any = Told()
     words = host._join_command(told, None)
     assert "--server 'h:1,[::1]:TOKENPORT'" in words
+
+
+def test_join_command_leads_to_the_port_where_this_front_end_enrols(
+    cli: Cli, cluster: Any, front_end: FrontEnd
+) -> None:
+    words = shlex.split(cli("host", "token")["command"])
+    assert words[words.index("--server") + 1] == front_end.config.me.token
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        ({"expire_time_ms": 1000}, "expired"),
+        ({"expire_time_ms": 4_000_000_000_000}, "valid"),
+        ({"expire_time_ms": 1000, "revoked": True}, "revoked"),
+        ({"expire_time_ms": 1000, "used_by_host_id": 3}, "used by host 3"),
+    ],
+)
+def test_list_of_tokens_tells_which_still_serve(record: dict[str, Any], said: str) -> None:
+    assert token._condition({"revoked": False, "used_by_host_id": None, **record}) == said
 
 
 def test_all_forms_of_a_list_have_the_same_objects(cli: Cli, small: Any) -> None:
