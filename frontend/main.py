@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import shutil
 import signal
 import ssl
 import sys
@@ -46,6 +47,7 @@ from frontend.api.vm import VmService
 from frontend.auth.certificates import CertificateError
 from frontend.config import ConfigError, ReplicaConfig, load
 from frontend.errors import Unavailable
+from frontend.leader.disk import DiskWatch
 from frontend.leader.dispatcher import Dispatcher
 from frontend.leader.expiry import Expiry
 from frontend.leader.leadership import Component, Leadership
@@ -218,7 +220,9 @@ class _Parts:
         )
         self._imports = Imports(replica, mutations, self._files, config.data / "imports")
         self._leadership = Leadership(
-            replica, self._sessions, _leader_components(replica, mutations, self._sessions)
+            replica,
+            self._sessions,
+            _leader_components(config, replica, mutations, self._sessions),
         )
         door = Door(config.cluster_id, replica.store, self.refusals.note)
         ports = Ports(
@@ -271,7 +275,7 @@ class _Parts:
 
 
 def _leader_components(
-    replica: Replica, mutations: Mutations, sessions: Sessions
+    config: ReplicaConfig, replica: Replica, mutations: Mutations, sessions: Sessions
 ) -> list[Component]:
     proposals = Proposals(mutations.internal)
     return [
@@ -279,6 +283,7 @@ def _leader_components(
         PlacementLoop(replica, proposals),
         Liveness(replica, sessions, proposals),
         Expiry(replica, proposals),
+        DiskWatch(replica, lambda: shutil.disk_usage(config.data).free),
     ]
 
 

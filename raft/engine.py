@@ -80,7 +80,7 @@ class Engine(Core):
         self._due = math.inf
         self._outbox: list[tuple[str, RaftFrame]] = []
         self._dirty_since: float | None = None
-        self._edge = HaltOnError(self.halt)
+        self._edge = HaltOnError(self.halt, journal.path)
         self._role_told = (Role.FOLLOWER, -1)
         super().__init__(settings, journal, clock or MonotonicClock())
         self.elections, self.transfers = Elections(self), Transfer(self)
@@ -374,7 +374,10 @@ class Engine(Core):
         if self.halted:
             return
         self.halted = why
-        log.log(logging.INFO if quiet else logging.CRITICAL, "raft: halted: %s", why)
+        if quiet:
+            log.info("raft: %s", why)
+        else:
+            log.critical("raft: halted: %s", why)
         self._attempt(self.journal.abort)
         self._attempt(self.transport.destroy)
         self._refuse_all()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from frontend.config import ReplicaConfig
 from protos.v1 import cluster_pb2 as wire
+from raft.halt import FULL_BELOW_BYTES
 from raft.interfaces import Role, Status
 
 ROLES = {
@@ -26,13 +27,13 @@ _FULL = re.compile(r"ENOSPC|no space|disk (is )?full", re.IGNORECASE)
 _MAP_FULL = re.compile(r"MDB_MAP_FULL", re.IGNORECASE)
 _MAP_WARNS_FROM = 0.8
 _RAISE_MAP = "raise map_size_gib under [limits] in replica.toml and restart"
-_FULL_BELOW_BYTES = 8 << 20
-"""LMDB reports a write that was cut short by a full disk as an input/output error."""
+_LOW_BELOW_BYTES = 256 << 20
+_LOW_SHARE, _LOW_SHARE_MAX_BYTES = 0.05, 4 << 30
 
 
 def describe(config: ReplicaConfig, status: Status) -> wire.GetStatusResponse:
     """The answer of GetStatus. Blocks for about a millisecond."""
-    free = shutil.disk_usage(config.data).free
+    disk = shutil.disk_usage(config.data)
     return wire.GetStatusResponse(
         cluster_id=config.cluster_id,
         replica_id=config.replica_id,
@@ -43,15 +44,16 @@ def describe(config: ReplicaConfig, status: Status) -> wire.GetStatusResponse:
         commit_index=status.commit_index,
         applied_index=status.applied_index,
         replicas=[_replica(config, status, each.id) for each in config.replicas],
-        disk_free_bytes=free,
+        disk_free_bytes=disk.free,
         version=version(),
         halted=status.halted,
         verdict=verdict(
             [each.id for each in config.replicas],
             config.replica_id,
             status,
-            free,
+            disk.free,
             map_used(config),
+            low_below=low_below(disk.total),
         ),
         private_memory_bytes=private_memory_bytes(),
     )
@@ -92,13 +94,29 @@ def map_used(config: ReplicaConfig) -> float:
     return (config.data / "data.mdb").stat().st_size / (config.limits.map_size_gib << 30)
 
 
+def low_below(disk_bytes: int) -> int:
+    """Free bytes under which a disk of this size is nearly full."""
+    return max(_LOW_BELOW_BYTES, min(int(disk_bytes * _LOW_SHARE), _LOW_SHARE_MAX_BYTES))
+
+
 def verdict(
-    replica_ids: Sequence[str], me: str, status: Status, free_bytes: int, map_share: float = 0.0
+    replica_ids: Sequence[str],
+    me: str,
+    status: Status,
+    free_bytes: int,
+    map_share: float = 0.0,
+    *,
+    low_below: int = _LOW_BELOW_BYTES,
 ) -> str:
     """What an operator needs to know first: does it work, and how much may still break.
     *map_share* is `map_used`."""
     said = _standing(replica_ids, me, status, free_bytes)
-    if status.halted or map_share < _MAP_WARNS_FROM:
+    if status.halted:
+        return said
+    if free_bytes < low_below:
+        low = f"disk nearly full: {free_bytes >> 20} MiB free, free space now"
+        said = f"{low}; {said.removeprefix('healthy, ')}"
+    if map_share < _MAP_WARNS_FROM:
         return said
     return f"{said}; log and state have reached {map_share:.0%} of their bound, {_RAISE_MAP}"
 
@@ -107,7 +125,9 @@ def _standing(replica_ids: Sequence[str], me: str, status: Status, free_bytes: i
     if status.halted:
         if _MAP_FULL.search(status.halted):
             return f"halted: log and state have reached their bound, {_RAISE_MAP}"
-        if free_bytes < _FULL_BELOW_BYTES or _FULL.search(status.halted):
+        if status.halted.startswith("disk full"):
+            return f"halted: {status.halted}"
+        if free_bytes < FULL_BELOW_BYTES or _FULL.search(status.halted):
             return f"halted: disk full, free space and restart ({status.halted})"
         return f"halted: {status.halted}; restart this replica"
     away = [

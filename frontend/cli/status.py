@@ -19,6 +19,7 @@ from frontend.cli.records import Record, enum_name
 
 ASK_TIMEOUT_S = 2.0
 _REFRESH_S = 1.0
+_LOW_DISK = "disk nearly full"
 
 COLUMNS = (
     Column("id"),
@@ -94,9 +95,11 @@ def lines(record: Record, width: int | None = None) -> list[str]:
     for row in record["replicas"]:
         where = f"replica {row['id']}" if row["id"] else row["address"]
         if row["halted"]:
-            shown.append(f"{where} halted: {row['halted']}")
+            shown.append(f"{where} {row['verdict'] or row['halted']}")
         elif row["error"]:
             shown.append(f"{where}: {row['error']}")
+        elif row["verdict"].startswith(_LOW_DISK) and row["id"] != record["leader_id"]:
+            shown.append(f"{where}: {row['verdict']}")
     versions = {row["version"] for row in record["replicas"] if row["version"]}
     if len(versions) > 1:
         shown.append(f"the replicas run different versions: {', '.join(sorted(versions))}")
@@ -152,6 +155,7 @@ def _answered(answer: Answer, leader: Any) -> Record:
         "private_memory_bytes": status.private_memory_bytes,
         "version": status.version,
         "halted": status.halted,
+        "verdict": status.verdict,
         "error": "",
     }
 
@@ -192,6 +196,7 @@ def _row_of_silent(replica_id: str, address: str, error: str, leader: Any) -> Re
         "private_memory_bytes": None,
         "version": "",
         "halted": "",
+        "verdict": "",
         "error": error,
     }
 
@@ -205,7 +210,13 @@ def _seen_by(leader: Any, replica_id: str) -> Any:
 def _verdict(leader: Any, heard: Sequence[Any], replicas: int) -> str:
     """The leader's words; without one, what the others say."""
     if leader is not None:
-        return str(leader.verdict)
+        # A replica knows its own disk alone.
+        low = [each.replica_id for each in heard if each.verdict.startswith(_LOW_DISK)]
+        others = ", ".join(sorted(set(low) - {leader.replica_id}))
+        said = str(leader.verdict)
+        return (
+            f"{_LOW_DISK} at replica {others}; {said.removeprefix('healthy, ')}" if others else said
+        )
     if not heard:
         return f"none of {replicas} addresses answers"
     return str(heard[0].verdict) or "no leader"

@@ -140,16 +140,45 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
-def fill(place: Path) -> Path:
-    """Takes what is left of the disk."""
+def fill(place: Path, leave: int = 0) -> Path:
+    """Takes what is left of the disk, but *leave* bytes."""
     filler = place / "filler"
     with filler.open("wb", buffering=0) as file:
         try:
-            while file.write(b"\0" * 65536):
+            while shutil.disk_usage(place).free > leave and file.write(b"\0" * 65536):
                 pass
         except OSError:
             pass
     return filler
+
+
+def move_data(replicas: Replicas, member: int, place: Path) -> None:
+    """Of a replica that has not started yet."""
+    data = folder(replicas, member) / "data"
+    data.rmdir()
+    (place / "data").mkdir(mode=0o700)
+    data.symlink_to(place / "data")
+
+
+@pytest.mark.real
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+def test_leader_whose_disk_is_nearly_full_hands_over_and_is_not_called_healthy(
+    made: Replicas, small_disk: Path
+) -> None:
+    poor = 2
+    move_data(made, poor, small_disk)
+    with made as replicas, Callers(replicas) as callers:
+        callers.admin.clusters.TransferLeadership(
+            cluster_pb2.TransferLeadershipRequest(target_id=replicas.members[poor].id),
+            timeout=ANSWER_S,
+        )
+        fill(small_disk, leave=12 << 20)
+        wait_for("another leader", lambda: callers.leader() != poor)
+        seen = status(callers.of(poor))
+        assert not seen.halted
+        assert seen.verdict.startswith("disk nearly full: ")
+        assert "healthy" not in seen.verdict
+        make_template(callers.admin, "under-the-new-leader")
 
 
 @pytest.mark.real
@@ -159,10 +188,7 @@ def test_replica_with_a_full_disk_halts_says_so_and_returns(
     made: Replicas, small_disk: Path, as_leader: bool
 ) -> None:
     poor = 2
-    data = folder(made, poor) / "data"
-    data.rmdir()
-    (small_disk / "data").mkdir(mode=0o700)
-    data.symlink_to(small_disk / "data")
+    move_data(made, poor, small_disk)
     with made as replicas, Callers(replicas) as callers:
         name = replicas.members[poor].id
         target = name if as_leader else replicas.members[0].id
@@ -182,6 +208,7 @@ def test_replica_with_a_full_disk_halts_says_so_and_returns(
             )
         )
         assert refused.reason == "unavailable"
+        assert "disk full, free space and restart" in refused.message
         filler.unlink()
         assert replicas.stop(poor)
         replicas.start(poor)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from frontend.api.health import map_used, private_memory_bytes, verdict
+from frontend.api.health import low_below, map_used, private_memory_bytes, verdict
 from frontend.config import Limits
 from raft.interfaces import PeerStatus, Role, Status
 from tests.frontend.front_end import FrontEnd
@@ -49,6 +49,22 @@ def status(
             "halted: disk full, free space and restart (mdb_txn_commit: Input/output error)",
         ),
         (
+            status(True, True, halted="disk full, free space and restart (Error: mdb)"),
+            ROOM,
+            "halted: disk full, free space and restart (Error: mdb)",
+        ),
+        (
+            status(True, True),
+            200 << 20,
+            "disk nearly full: 200 MiB free, free space now; can lose 1 replica",
+        ),
+        (
+            status(True, False),
+            12 << 20,
+            "disk nearly full: 12 MiB free, free space now; "
+            "degraded: replica 3 is away, can lose 0 replicas",
+        ),
+        (
             status(True, True, halted="two leaders in term 4"),
             ROOM,
             "halted: two leaders in term 4; restart this replica",
@@ -58,6 +74,12 @@ def status(
 def test_verdict(seen: Status, free: int, said: str) -> None:
     ids = ["1", *seen.peers]
     assert verdict(ids, "1", seen, free) == said
+
+
+def test_warning_of_a_full_disk_goes_by_its_size_within_bounds() -> None:
+    assert low_below(1 << 30) == 256 << 20
+    assert low_below(20 << 30) == 1 << 30
+    assert low_below(1 << 50) == 4 << 30
 
 
 def test_map_that_is_nearly_full_is_told_before_it_is() -> None:

@@ -47,6 +47,26 @@ def test_verdict_is_the_leaders() -> None:
     assert [each["id"] for each in record["replicas"]] == ["1", "2", "3"]
 
 
+def test_halted_replica_is_shown_with_its_own_verdict() -> None:
+    halted = answer("3")
+    assert halted.status is not None
+    halted.status.halted = "Error: mdb_txn_commit: Input/output error"
+    halted.status.verdict = "halted: disk full, free space and restart"
+    shown = lines(combine([answer("1"), answer("2"), halted]), 120)
+    assert "replica 3 halted: disk full, free space and restart" in shown
+
+
+def test_disk_of_a_follower_that_is_nearly_full_is_not_healthy() -> None:
+    leader, poor = answer("1"), answer("3")
+    assert leader.status is not None
+    assert poor.status is not None
+    leader.status.verdict = "healthy, can lose 1 replica"
+    poor.status.verdict = "disk nearly full: 9 MiB free, free space now; can lose 1 replica"
+    record = combine([leader, answer("2"), poor])
+    assert record["verdict"] == "disk nearly full at replica 3; can lose 1 replica"
+    assert f"replica 3: {poor.status.verdict}" in lines(record, 120)
+
+
 def test_lag_counts_from_the_leaders_commit_index() -> None:
     record = combine([answer("1"), answer("2", applied=97), answer("3")])
     assert [each["lag"] for each in record["replicas"]] == [0, 3, 0]

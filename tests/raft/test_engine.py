@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import lmdb
 import pytest
@@ -146,6 +148,36 @@ def test_a_full_disk_halts_and_loses_nothing(alone: tuple[Engine, Notebook]) -> 
         assert txn.stat(db=machine.table)["entries"] >= acknowledged
     again.stop()
     again.journal.close()
+
+
+@pytest.mark.parametrize(("free", "said"), [(4096, True), (64 << 20, False)])
+def test_halt_by_a_full_disk_says_so_and_what_to_do(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, free: int, said: bool
+) -> None:
+    """LMDB itself speaks of an input/output error."""
+    b = lab["B"]
+    monkeypatch.setattr("raft.halt.shutil.disk_usage", lambda _: SimpleNamespace(free=free))
+
+    def fail() -> None:
+        raise lmdb.Error("mdb_txn_commit: Input/output error")
+
+    b.journal.commit = fail  # type: ignore[method-assign]
+    b.append("A", 1, (1, 0), [(1, b"x")])
+    halted = b.engine.status().halted
+    assert halted.startswith("disk full, free space and restart (") == said
+    assert "mdb_txn_commit: Input/output error" in halted
+
+
+def test_orderly_stop_is_not_told_as_a_halt(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    engine, _ = engine_of(tmp_path)
+    engine.start()
+    engine.stop()
+    engine.journal.close()
+    assert "raft: stopped" in caplog.text
+    assert "halted" not in caplog.text
 
 
 @pytest.mark.parametrize("error", [lmdb.DiskError("disk"), OSError(28, "No space left")])
