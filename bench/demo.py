@@ -6,7 +6,6 @@ Exit status 0 only if every promise held.
 
 from __future__ import annotations
 
-import asyncio
 import getpass
 import json
 import os
@@ -26,9 +25,10 @@ from bench.demo_once import Broken
 from bench.demo_show import Show
 from bench.demo_steps import FAKE_SCRIPT, Demo
 from bench.report import Row, commit, describe_machine, readable
-from bench.testbed.bed import Bed, bed_directories, ends_in_good_order, sweep
+from bench.testbed.bed import Bed, bed_directories, remove_own, sweep
 from bench.testbed.guest import GuestBuildError
 from bench.testbed.hosts import NEEDED, HostFailed
+from bench.testbed.interrupts import Interruption, ends_in_good_order
 from bench.testbed.network import NetworkError
 from bench.testbed.replicas import ReplicaFailed
 
@@ -54,57 +54,63 @@ FAILURES = (
 @click.option("--quick", is_flag=True, help="Accepted as everywhere; the demo is short already.")
 def main(fake: bool, as_json: bool, keep: bool, stop: bool, quick: bool) -> None:
     console = Console(stderr=as_json)
-    try:
-        removed = sweep(kept=stop)
-    except NetworkError as err:
-        raise click.ClickException(f"an earlier bed can't be removed: {err}") from err
-    if stop:
-        for name in removed or [f"nothing: user {getpass.getuser()} left no demo running"]:
-            console.print(f"ended {name}")
-        return
-    if not fake and (missing := _missing()):
-        raise click.ClickException(
-            f"real hosts need {missing}; `./dev demo --fake` shows the same on fake hosts"
-        )
-    with ends_in_good_order():
-        rows, failure = _run(console, fake=fake, keep=keep)
-    if as_json:
-        _print_json(rows, fake=fake, failure=failure)
-    else:
-        console.print(_table(rows))
-    if failure:
-        raise click.ClickException(failure)
-    console.print("Every promise held.")
+    with ends_in_good_order(remove_own) as interruption:
+        try:
+            removed = sweep(kept=stop)
+        except NetworkError as err:
+            raise click.ClickException(f"an earlier bed can't be removed: {err}") from err
+        if stop:
+            for name in removed or [f"nothing: user {getpass.getuser()} left no demo running"]:
+                console.print(f"ended {name}")
+            return
+        if not fake and (missing := _missing()):
+            raise click.ClickException(
+                f"real hosts need {missing}; `./dev demo --fake` shows the same on fake hosts"
+            )
+        rows, usage, failure = _run(console, interruption, fake=fake, keep=keep)
+        if as_json:
+            _print_json(rows, fake=fake, failure=failure)
+        else:
+            console.print(_table(rows))
+        if failure:
+            raise click.ClickException(failure)
+        console.print("Every promise held.")
+        if usage:
+            console.print(usage, highlight=False, soft_wrap=True, markup=False)
 
 
-def _run(console: Console, *, fake: bool, keep: bool) -> tuple[list[Row], str]:
-    """The figures, and what did not hold; empty when all did."""
+def _run(
+    console: Console, interruption: Interruption, *, fake: bool, keep: bool
+) -> tuple[list[Row], str, str]:
+    """The figures, how to use what is kept, and what did not hold; empty when all did."""
     show = Show(console, STEPS - 1 if keep else STEPS)
     console.print(f"Skyraft demo on {'fake' if fake else 'real'} hosts, commit {commit()}")
     rows: list[Row] = []
+    usage = ""
     try:
         with Bed(fake=fake, script=FAKE_SCRIPT) as bed:
             demo = Demo(bed, show)
             rows = demo.rows
             try:
-                _steps(demo, show)
+                _steps(demo, show, interruption)
             except (*FAILURES, BaseExceptionGroup):
-                console.print(f"logs of all processes: {bed.save_logs()}", highlight=False)
+                if not interruption.number:
+                    console.print(f"logs of all processes: {bed.save_logs()}", highlight=False)
                 raise
             if keep:
+                usage = _usage(bed)
                 bed.keep()
-                console.print(_usage(bed), highlight=False, soft_wrap=True, markup=False)
             else:
                 with show.step("Everything is torn down"):
                     demo.tear_down()
     except FAILURES as err:
-        return rows, _in_words(err)
+        return rows, "", _in_words(err)
     except BaseExceptionGroup as group:
         broken, bugs = group.split(FAILURES)
         if bugs is not None or broken is None:
             raise
-        return rows, "; ".join(_in_words(err) for err in broken.exceptions)
-    return rows, ""
+        return rows, "", "; ".join(_in_words(err) for err in broken.exceptions)
+    return rows, usage, ""
 
 
 def _in_words(err: BaseException) -> str:
@@ -113,7 +119,7 @@ def _in_words(err: BaseException) -> str:
     return str(err) or "what the step waits for did not come in time"
 
 
-def _steps(demo: Demo, show: Show) -> None:
+def _steps(demo: Demo, show: Show, interruption: Interruption) -> None:
     with show.step("Three replicas start and elect a leader"):
         demo.elect()
     for title, step in (
@@ -123,8 +129,9 @@ def _steps(demo: Demo, show: Show) -> None:
         ("The leader is killed with -9 under a stream of writes", demo.kill_leader),
         ("The killed replica restarts and catches up", demo.catch_up),
     ):
+        interruption.check()
         with show.step(title):
-            asyncio.run(step())
+            interruption.run(step())
 
 
 def _missing() -> str:
@@ -134,15 +141,23 @@ def _missing() -> str:
 
 
 def _usage(bed: Bed) -> str:
-    """How a bed that was kept is used."""
-    skyraft = Path(sys.executable).with_name("skyraft")
+    """How a bed that was kept is used. Raises ReplicaFailed."""
+    leader = bed.replicas.wait_until_ready()
+    pids = [
+        f"  {process.name}: pid {process.pid}{', leads' if member == leader else ''}"
+        for member, process in enumerate(bed.replicas.processes)
+    ]
+    programs = Path(sys.executable).parent
     return "\n".join(
         (
-            "It goes on running. To use it:",
-            f"  export SKYRAFT_CONFIG={bed.replicas.contexts}",
-            f"  {skyraft} cluster status",
-            f"  {skyraft} vm list",
-            f"  {skyraft} vm console 0",
+            "",
+            "It goes on running:",
+            *pids,
+            "To use it:",
+            f"  export PATH={programs}:$PATH SKYRAFT_CONFIG={bed.replicas.contexts}",
+            "  skyraft status",
+            "  skyraft vm list",
+            "  skyraft vm console 0",
             f"Logs and state: {bed.directory}",
             f"To end it: {stop_command(os.environ)}",
         )

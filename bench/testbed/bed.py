@@ -8,24 +8,22 @@ program was killed can be swept away by the next one: `python -m bench.testbed.b
 from __future__ import annotations
 
 import argparse
-import contextlib
 import ipaddress
 import json
 import os
 import secrets
 import shutil
-import signal
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Any
 
 from bench.testbed import network
 from bench.testbed.hosts import Host, NamespacedHost
-from bench.testbed.network import NAME_PREFIX, BedNetwork
+from bench.testbed.interrupts import undisturbed
+from bench.testbed.network import NAME_PREFIX, BedNetwork, NetworkError
 from bench.testbed.process import ProcessId
 from bench.testbed.replicas import Replicas
 
@@ -105,7 +103,7 @@ class Bed:
 
     def close(self) -> None:
         """Removes everything. Ctrl-C and SIGTERM have to wait for it."""
-        with _undisturbed():
+        with undisturbed():
             for host in self.hosts:
                 host.close()
             remove_bed(self.directory)
@@ -157,16 +155,15 @@ def bed_directories() -> Path:
 
 def remove_bed(directory: Path) -> None:
     """Kills the bed's processes, removes its wires and its files. Nothing there is success."""
-    with contextlib.suppress(FileNotFoundError):
-        record = json.loads((directory / RECORD).read_text())
-        for pair in record["processes"]:
+    with undisturbed():
+        for pair in _record(directory)["processes"]:
             ProcessId(*pair).kill()
-    if _has_wires():
-        network.remove(directory.name)
-    end = time.monotonic() + _GONE_DEADLINE_S
-    # A process that dies may still write: once more until it is gone.
-    while directory.exists() and time.monotonic() < end:
-        shutil.rmtree(directory, ignore_errors=True)
+        if _has_wires():
+            network.remove(directory.name)
+        end = time.monotonic() + _GONE_DEADLINE_S
+        # A process that dies may still write: once more until it is gone.
+        while directory.exists() and time.monotonic() < end:
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 def left_behind(bed: str, processes: list[ProcessId]) -> list[str]:
@@ -191,19 +188,29 @@ def sweep(*, kept: bool = False) -> list[str]:
     """Removes beds whose program is gone; those that were kept too, if *kept*. Their names."""
     removed = []
     for directory in sorted(bed_directories().glob(f"{NAME_PREFIX}*")):
-        try:
-            record = json.loads((directory / RECORD).read_text())
-        except FileNotFoundError:
-            record = {"owner": None, "keep": False}
+        record = _record(directory)
         owned = record["owner"] is not None and ProcessId(*record["owner"]).alive
         if kept if record["keep"] else not owned:
             remove_bed(directory)
             removed.append(directory.name)
+    _remove_drafts(lambda owner: not owner.alive)
+    return removed
+
+
+def _record(directory: Path) -> dict[str, Any]:
+    try:
+        record: dict[str, Any] = json.loads((directory / RECORD).read_text())
+    except FileNotFoundError:
+        return {"owner": None, "keep": False, "processes": []}
+    return record
+
+
+def _remove_drafts(unwanted: Callable[[ProcessId], bool]) -> None:
+    """Directories that were to become beds, of *unwanted* programs."""
     for draft in bed_directories().glob(f".*.*.{NAME_PREFIX}*"):
         _, pid, ticks, _ = draft.name.split(".")
-        if not ProcessId(int(pid), int(ticks)).alive:
+        if unwanted(ProcessId(int(pid), int(ticks))):
             shutil.rmtree(draft, ignore_errors=True)
-    return removed
 
 
 def _has_wires() -> bool:
@@ -214,29 +221,17 @@ def _pair(identity: ProcessId | None) -> list[int] | None:
     return None if identity is None else [identity.pid, identity.start_ticks]
 
 
-@contextlib.contextmanager
-def ends_in_good_order() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the block as Ctrl-C does: by an exception, with all clean-up."""
-
-    def end(number: int, frame: FrameType | None) -> None:
-        sys.exit(128 + number)
-
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+def remove_own() -> str:
+    """Removes all beds that this program has made, kept or not; in words how that went."""
+    own = ProcessId.of(os.getpid())
     try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
-    numbers = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        for directory in bed_directories().glob(f"{NAME_PREFIX}*"):
+            if _record(directory)["owner"] == _pair(own):
+                remove_bed(directory)
+        _remove_drafts(lambda owner: owner == own)
+    except NetworkError as err:
+        return f"interrupted; not everything could be taken down: {err}"
+    return "interrupted; everything was taken down"
 
 
 def main() -> None:

@@ -13,15 +13,16 @@ name removes everything. Needs root and iproute2.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import ipaddress
 import json
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
+from bench.testbed.interrupts import undisturbed
 from bench.testbed.process import ProcessId
 
 NAME_PREFIX = "skybed"
@@ -138,7 +139,8 @@ def remove(bed: str) -> None:
         _empty(namespace)
     for link in links(bed):
         # Gone by itself when its other end is.
-        subprocess.run(["ip", "link", "delete", link], capture_output=True, check=False)
+        with contextlib.suppress(NetworkError):
+            _run("ip", "link", "delete", link)
     for namespace in namespaces(bed):
         _run("ip", "netns", "delete", namespace)
 
@@ -167,7 +169,7 @@ def _free_subnet() -> ipaddress.IPv4Network:
     raise NetworkError(f"{_SUBNETS} is in use here: no addresses for the bed")
 
 
-@contextmanager
+@contextlib.contextmanager
 def _locked() -> Iterator[None]:
     _LOCK.parent.mkdir(parents=True, exist_ok=True)
     with _LOCK.open("w") as file:
@@ -176,7 +178,11 @@ def _locked() -> Iterator[None]:
 
 
 def _run(*command: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    """In a session of its own and waited for: Ctrl-C must not end iproute2 half-way."""
+    with undisturbed():
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, start_new_session=True
+        )
     if done.returncode:
         raise NetworkError(f"{' '.join(command)}: {done.stderr.strip()}")
     return done.stdout

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.testbed.interrupts import undisturbed
+
 ROOT = Path(__file__).resolve().parents[2]
 STOP_DEADLINE_S = 20.0
 
@@ -63,18 +65,20 @@ class Process:
         """Returns at once. Starting what runs is an error of the caller."""
         if self.running:
             raise RuntimeError(f"{self.name} runs already")
-        with self.log.open("ab") as output:
-            self._child = subprocess.Popen(
-                self._command,
-                cwd=ROOT,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        identity = ProcessId.of(self._child.pid)
-        if self._note is not None and identity is not None:
-            self._note(identity)
+        # A child that nobody has noted would outlive the bed.
+        with undisturbed():
+            with self.log.open("ab") as output:
+                self._child = subprocess.Popen(
+                    self._command,
+                    cwd=ROOT,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+            identity = ProcessId.of(self._child.pid)
+            if self._note is not None and identity is not None:
+                self._note(identity)
 
     @property
     def running(self) -> bool:
