@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from bench.testbed.process import ROOT
+from bench.testbed.replicas import free_ports
 from tests.drills.cli_cloud import Cloud
 
 CLIENT = ROOT / "clients" / "node"
@@ -97,6 +98,32 @@ def test_failure_is_told_and_exits_with_1(cloud: Cloud, modules: Path) -> None:
     )
     assert ended.returncode == 1
     assert "no template is called missing" in ended.stderr
+
+
+def test_wrong_arguments_are_told_and_exit_with_2(modules: Path) -> None:
+    for words, said in ([], "missing: --addresses, --template"), (["--bogus"], "--bogus"):
+        ended = subprocess.run(
+            ["node", str(CLIENT / "vm-life.js"), *words],
+            env=environment(modules),
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
+        )
+        assert ended.returncode == 2
+        assert said in ended.stderr
+        assert "usage: node vm-life.js" in ended.stderr
+
+
+def test_address_where_nobody_answers_is_told_and_exits_with_1(cloud: Cloud, modules: Path) -> None:
+    (port,) = free_ports(1)
+    words = command(cloud)
+    words[words.index("--addresses") + 1] = f"127.0.0.1:{port}"
+    ended = subprocess.run(
+        words, env=environment(modules), capture_output=True, text=True, timeout=LIMIT_S
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("vm-life: unavailable: ")
+    assert f"127.0.0.1:{port}" in ended.stderr
 
 
 def test_bearer_token_works_on_the_token_ports(cloud: Cloud, modules: Path) -> None:
