@@ -71,6 +71,12 @@ log = logging.getLogger("frontend")
 
 EXIT_UNFIT, EXIT_USAGE, EXIT_BUG = 1, 2, 70
 _TRANSFER_WAIT_S = 3.0
+_DAMAGED = (
+    lmdb.InvalidError,
+    lmdb.CorruptedError,
+    lmdb.PageNotFoundError,
+    lmdb.VersionMismatchError,
+)
 
 
 class Unfit(Exception):
@@ -155,6 +161,11 @@ def _make_engine(
         resources.callback(journal.close)
         config.first_start.unlink(missing_ok=True)
         store = Store(journal.env)
+    except _DAMAGED as error:
+        raise Unfit(
+            f"{config.data / 'data.mdb'} is damaged ({error}): restore this replica's own data "
+            "directory from a copy; while the other replicas are a majority, nothing is lost"
+        ) from error
     except (OSError, lmdb.Error) as error:
         raise Unfit(f"cannot open {config.data}: {error}; is the disk full?") from error
     timing = config.timing
@@ -330,7 +341,9 @@ class LogLine(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         when = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        line = f"{when} {record.levelname} {record.name} {json.dumps(record.getMessage())[1:-1]}"
+        # One line whatever it holds, yet quotes as they were: people copy what is between them.
+        text = json.dumps(record.getMessage())[1:-1].replace('\\"', '"')
+        line = f"{when} {record.levelname} {record.name} {text}"
         if record.exc_info:
             line += f" trace={json.dumps(self.formatException(record.exc_info))}"
         return line

@@ -72,7 +72,12 @@ class Connection:
             if diagnose and failure.reason in ("unavailable", "deadline_exceeded"):
                 from frontend.cli.diagnosis import explain
 
-                failure = explain(self.context, self.addresses) or failure
+                found = explain(self.context, self.addresses, failure.next_step)
+                if found is None and failure.reason == "deadline_exceeded":
+                    found = unavailable(
+                        f"no answer within {self._timeout_s:.0f} s", failure.next_step
+                    )
+                failure = found or failure
             raise failure from error
 
     def pages(self, noun: Noun, /, *, page_size: int, stale: bool, **fields: Any) -> Iterator[Any]:

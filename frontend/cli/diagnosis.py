@@ -23,9 +23,10 @@ class _Finding:
     next_step: str
 
 
-def explain(context: Context, addresses: tuple[str, ...]) -> CliError | None:
-    """What keeps this client from all of *addresses*; None if one of them can be talked to, so
-    that the failure is not about the connection."""
+def explain(context: Context, addresses: tuple[str, ...], repeat: str = "") -> CliError | None:
+    """What keeps this client from all of *addresses*, or a majority of the replicas from
+    answering; None if the failure is not about connections. *repeat* is the next step when the
+    request may have arrived."""
     trouble = _file_trouble(context)
     if trouble is not None:
         return trouble
@@ -33,10 +34,14 @@ def explain(context: Context, addresses: tuple[str, ...]) -> CliError | None:
     with ThreadPoolExecutor(max_workers=len(addresses)) as pool:
         findings = list(pool.map(lambda address: _probe(address, tls), addresses))
     bad = [finding for finding in findings if finding is not None]
-    if len(bad) < len(findings):
-        return None
-    causes = list(dict.fromkeys(finding.cause for finding in bad))
-    return unavailable("; ".join(causes), bad[0].next_step)
+    causes = "; ".join(dict.fromkeys(finding.cause for finding in bad))
+    if len(bad) == len(findings):
+        return unavailable(causes, bad[0].next_step)
+    if len(findings) - len(bad) < len(findings) // 2 + 1:
+        return unavailable(
+            f"no majority of the replicas answers: {causes}", repeat or bad[0].next_step
+        )
+    return None
 
 
 def _file_trouble(context: Context) -> CliError | None:

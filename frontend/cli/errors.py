@@ -12,6 +12,7 @@ EXIT_INTERRUPTED = 130
 _UNAVAILABLE_REASONS = {"unavailable", "deadline_exceeded", "cancelled"}
 _REFERRED = {"cluster", "host", "image", "template", "vm"}
 _DEFAULT_STEP = "`skyraft {noun} --help` tells what is accepted"
+_REPLICAS_STEP = "`skyraft cluster status` shows the replicas and which of them answer"
 
 _NEXT_STEPS = {
     "already_exists": "choose another name, or `skyraft {noun} list` to see what is there",
@@ -71,8 +72,17 @@ def from_rpc(error: Any, noun: str, request: Any = None) -> CliError:
     at_fault = failure.field.removesuffix("_id")
     if failure.field.endswith("_id") and at_fault in _REFERRED:
         noun = at_fault  # what is missing is what the field refers to
-    step = _NEXT_STEPS.get(failure.reason) or _DEFAULT_STEP
-    return rejected(failure.reason, cause, step.format(noun=noun, target=_target(request)))
+    return rejected(failure.reason, cause, _next_step(failure.reason, noun, request))
+
+
+def _next_step(reason: str, noun: str, request: Any) -> str:
+    if reason in ("not_found", "wrong_state") and hasattr(request, "target_id"):
+        return _REPLICAS_STEP  # a replica's id, not a cluster's
+    step = _NEXT_STEPS.get(reason) or _DEFAULT_STEP
+    target = _target(request)
+    if "{target}" in step and not target:
+        step = "`skyraft {noun} list` shows what exists and its state"
+    return step.format(noun=noun, target=target)
 
 
 def _target(request: Any) -> str:

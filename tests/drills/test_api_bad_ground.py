@@ -86,6 +86,18 @@ def test_wiped_replica_does_not_start_and_the_others_go_on(
     assert "Traceback" not in log
 
 
+def test_overwritten_data_is_called_damaged(replicas: Replicas) -> None:
+    replicas.wait_until_ready()
+    assert replicas.stop(0)
+    (folder(replicas, 0) / "data" / "data.mdb").write_bytes(b"nothing of the kind" * 1000)
+    code, log = started(folder(replicas, 0) / "replica.toml")
+    assert code == 1
+    assert "data.mdb is damaged" in log
+    assert "restore" in log
+    assert "disk full" not in log
+    assert "Traceback" not in log
+
+
 @pytest.mark.parametrize("port", ["raft", "api", "token"])
 def test_taken_port_is_named(made: Replicas, port: str) -> None:
     address = getattr(made.members[0], port)

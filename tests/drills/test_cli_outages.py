@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -90,6 +92,34 @@ def test_write_without_a_majority_says_how_to_repeat_it(cloud: Cloud) -> None:
     cloud.replicas.wait_until_ready()
     assert cloud(*words)["name"] == "t"
     assert [row["name"] for row in cloud("template", "list")].count("t") == 1
+
+
+def test_frozen_majority_is_named_and_the_write_can_be_repeated(cloud: Cloud) -> None:
+    frozen = [cloud.replicas.processes[member].pid for member in (0, 1)]
+    words = ("template", "create", "f", "--vcpu", 1, "--memory", "64M", "--request-id", "f-id")
+    for pid in frozen:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        result = cloud.run(*words)
+    finally:
+        for pid in frozen:
+            os.kill(pid, signal.SIGCONT)
+    assert result.code == 3
+    assert "skyraft: unavailable: no majority of the replicas answers: " in result.err
+    assert all(f"{place} does not answer" in result.err for place in cloud.replicas.addresses[:2])
+    assert "--request-id f-id" in result.err
+    cloud.replicas.wait_until_ready()
+    assert cloud(*words)["name"] == "f"
+
+
+def test_transfer_to_a_replica_that_cannot_lead_points_at_the_replicas(cloud: Cloud) -> None:
+    leader = cloud.replicas.wait_until_ready()
+    away = (leader + 1) % 3
+    cloud.replicas.kill(away)
+    for target in (cloud.replicas.members[away].id, "7"):
+        result = cloud.run("cluster", "transfer", "--to", target)
+        assert result.code == 1
+        assert "`skyraft cluster status`" in result.err.splitlines()[-1]
 
 
 def test_leadership_is_handed_over_on_request(cloud: Cloud) -> None:

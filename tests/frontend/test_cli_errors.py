@@ -9,6 +9,7 @@ import pytest
 
 from frontend.cli.errors import EXIT_REJECTED, EXIT_UNAVAILABLE, from_rpc
 from protos.errors import STATUS_CODES, abort_arguments
+from protos.v1.cluster_pb2 import TransferLeadershipRequest
 from protos.v1.vm_pb2 import CreateVmRequest, GetVmRequest, PoweroffVmRequest
 
 
@@ -50,6 +51,19 @@ def test_unanswered_read_is_just_repeated() -> None:
     error = from_rpc(Refused("unavailable", "no leader"), "vm", GetVmRequest(id=3))
     assert "--request-id" not in error.next_step
     assert "cluster status" in error.next_step
+
+
+@pytest.mark.parametrize("reason", ["not_found", "wrong_state"])
+def test_transfer_that_fails_leads_to_the_replicas(reason: str) -> None:
+    request = TransferLeadershipRequest(target_id="7")
+    error = from_rpc(Refused(reason, "no", "target_id"), "cluster", request)
+    assert "`skyraft cluster status`" in error.next_step
+
+
+@pytest.mark.parametrize("reason", ["in_use", "wrong_state"])
+def test_next_step_never_has_an_empty_target(reason: str) -> None:
+    error = from_rpc(Refused(reason, "no"), "vm", CreateVmRequest(request_id="abc"))
+    assert "`skyraft vm list`" in error.next_step
 
 
 def test_next_step_names_the_object() -> None:

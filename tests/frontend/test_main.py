@@ -23,6 +23,13 @@ from frontend.main import LogLine, Unfit, serving
 from tests.frontend.front_end import FAST, FrontEnd, addresses
 
 
+def test_quotes_in_a_log_line_can_be_copied() -> None:
+    text = 'write cluster_id = "..."\nand more'
+    record = logging.LogRecord("frontend", logging.CRITICAL, __file__, 1, text, (), None)
+    line = LogLine().format(record)
+    assert line.endswith('write cluster_id = "..."\\nand more')
+
+
 def test_log_record_is_one_line_even_with_a_trace() -> None:
     try:
         raise ValueError("two\nlines")
