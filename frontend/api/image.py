@@ -32,6 +32,8 @@ class ImageService:
     async def upload_image(self, caller: Caller, requests: Requests) -> bytes:
         """Stored and inspected here first, registered then: an image that is known exists."""
         header = await _header(requests)
+        if header.sha256:
+            validation.sha256(header.sha256, "sha256")
         await self._require_free_name(header)
         async with self._files.added(
             _chunks(requests), sha256=header.sha256, size_bytes=header.size_bytes
@@ -50,6 +52,8 @@ class ImageService:
             return await self._submit(caller, header.request_id, register_image=register)
 
     async def import_image(self, caller: Caller, request: wire.ImportImageRequest) -> bytes:
+        if request.sha256:
+            validation.sha256(request.sha256, "sha256")
         await self._imports.require_fetchable(caller, request.url)
         register = RegisterImage(
             name=request.name,
@@ -106,7 +110,7 @@ class ImageService:
 
     async def _require_free_name(self, header: wire.UploadImageHeader) -> None:
         """Refuses at once what registering would refuse after gigabytes were sent."""
-        validation.name(header.name)
+        validation.object_name(header.name)
         await self._replica.read()
         with self._replica.store.read() as txn:
             taken = images.names.find(txn, header.name)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from frontend.cli.connection import CALL_TIMEOUT_S
-from frontend.cli.errors import CliError
+from frontend.cli.errors import CliError, usage
 from frontend.cli.nouns import VM
 from frontend.cli.resources import request_ids
 
@@ -19,8 +19,10 @@ _IN_FLIGHT = 64
 
 
 def names(name: str | None, count: int) -> list[str]:
-    """Empty names are chosen by the front-end."""
-    if count == 1 or not name:
+    """Empty names are chosen by the front-end. Raises a usage error for one that was given."""
+    if name == "":
+        raise usage("the name is empty", "give a name, or leave it out: the front-end chooses one")
+    if count == 1 or name is None:
         return [name or ""] * count
     return [f"{name}-{number}" for number in range(count)]
 

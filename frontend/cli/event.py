@@ -14,6 +14,8 @@ from frontend.cli.output import Column, clock
 from frontend.cli.records import Record, to_record
 
 _NOUNS = {noun.name: noun for noun in (CLUSTER, HOST, IMAGE, TEMPLATE, VM, TOKEN)}
+_SECURITY = "security"
+"""The noun of refused strangers: events of no object."""
 
 LIST_COLUMNS = (
     Column("revision"),
@@ -29,7 +31,9 @@ def filter_options(function: Any) -> Any:
     """Which events."""
     for option in (
         click.option("--object", "target", metavar="NAME|ID", help="Of this object of the noun."),
-        click.option("--noun", type=click.Choice(sorted(_NOUNS)), help="Of this kind of object."),
+        click.option(
+            "--noun", type=click.Choice(sorted((*_NOUNS, _SECURITY))), help="Of this kind."
+        ),
         click.option(
             "--after", type=click.IntRange(min=1), metavar="REVISION", help="Later than this."
         ),
@@ -89,6 +93,8 @@ def _object_id(connection: Any, noun: str | None, target: str | None) -> int | N
         return None
     if noun is None:
         raise usage("--object needs --noun", "for instance --noun vm --object web")
+    if noun == _SECURITY:
+        raise usage("events of security have no object", "leave --object out")
     chosen: Noun = _NOUNS[noun]
     return lookup.find(connection, chosen, target)
 

@@ -88,7 +88,7 @@ def upload(
         connection,
         file,
         request_id=request_id,
-        name=name or file.stem,
+        name=file.stem if name is None else name,
         description=description,
         labels=dict(labels),
     )

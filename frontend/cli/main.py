@@ -62,6 +62,7 @@ class Root(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "obj": None},
     epilog="Exit codes: 0 done, 1 rejected, 2 usage, 3 nobody answered or outcome unknown.",
 )
+@click.version_option(package_name="skyraft", message="skyraft %(version)s")
 @click.pass_context
 def skyraft(ctx: click.Context) -> None:
     """A cloud front-end that does not go down.

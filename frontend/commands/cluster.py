@@ -79,7 +79,7 @@ def may_lease(network: Network, address: int) -> bool:
 
 
 def _checked(cluster: Cluster) -> Network:
-    validation.name(cluster.name)
+    validation.object_name(cluster.name)
     validation.description(cluster.description)
     validation.labels(cluster.labels)
     return validation.network(cluster.network)

@@ -149,7 +149,7 @@ def _move(
 
 
 def _check(image: Image) -> None:
-    validation.name(image.name)
+    validation.object_name(image.name)
     validation.description(image.description)
     validation.labels(image.labels)
 

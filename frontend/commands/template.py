@@ -14,7 +14,7 @@ from protos.v1.template_pb2 import Template
 Check = Callable[[Template], None]
 
 _CHECKS: dict[str, Check] = {
-    "name": lambda new: validation.name(new.name),
+    "name": lambda new: validation.object_name(new.name),
     "description": lambda new: validation.description(new.description),
     "vcpu": lambda new: validation.size(new.vcpu, 1),
     "memory_mib": lambda new: validation.size(1, new.memory_mib),

@@ -83,12 +83,23 @@ def request_id(value: str) -> None:
 
 
 def name(value: str, field: str = "name") -> None:
-    if not 0 < len(value) <= NAME_CHARS_MAX:
+    if not value:
+        raise invalid(field, "is empty")
+    if len(value) > NAME_CHARS_MAX:
         raise invalid(field, f"must have 1 to {NAME_CHARS_MAX} characters, has {len(value)}")
     if _UNFIT.search(value):
         raise invalid(field, "has characters that cannot be printed")
     if value[0] == " " or value[-1] == " ":
         raise invalid(field, "begins or ends with a space")
+
+
+def object_name(value: str, field: str = "name") -> None:
+    """What a person calls an object by, where an id would do as well."""
+    name(value, field)
+    if value.isascii() and value.isdigit():
+        raise invalid(field, f"{value} is only digits and would be taken for an id: add a letter")
+    if "/" in value:
+        raise invalid(field, "must not have a slash (/)")
 
 
 def description(value: str, field: str = "description") -> None:

@@ -67,7 +67,7 @@ def update(txn: Txn, cmd: Command, index: int) -> bytes:
     access.expect_revision(vm, "VM", request.expected_revision)
     paths = edits.checked_mask(request.update_mask, _ALLOWED, Vm)
     edits.take_over(vm, new, paths)
-    validation.name(vm.name)
+    validation.object_name(vm.name)
     validation.description(vm.description)
     validation.labels(vm.labels)
 
@@ -114,7 +114,7 @@ def _wait(txn: Txn, cmd: Command, index: int, vm: Vm, reason: str) -> None:
 
 def _check_request(request: CreateVmRequest) -> None:
     if request.name:
-        validation.name(request.name)
+        validation.object_name(request.name)
     validation.description(request.description)
     validation.context(request.context)
     validation.ssh_public_keys(request.ssh_public_keys)

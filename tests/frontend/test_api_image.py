@@ -114,6 +114,17 @@ def test_image_without_room_is_refused_at_once(front_end: FrontEnd) -> None:
     assert failure.reason == "resource_exhausted"
 
 
+@pytest.mark.parametrize("sha256", ["abc", "Z" * 64, "A" * 64])
+def test_malformed_checksum_is_refused_before_the_bytes(front_end: FrontEnd, sha256: str) -> None:
+    request = wire.ImportImageRequest(name="sum", url="http://127.0.0.1:1/", sha256=sha256)
+    failures = (
+        refusal(lambda: upload(front_end.admin, "sum", b"", sha256=sha256)),
+        refusal(lambda: front_end.admin.images.ImportImage(request)),
+    )
+    for failure in failures:
+        assert (failure.reason, failure.field) == ("invalid_argument", "sha256")
+
+
 def test_taken_name_is_refused_before_the_bytes(front_end: FrontEnd) -> None:
     upload(front_end.admin, "taken", raw_disk(b"taken"))
     # Without a byte of content: the name alone decides.

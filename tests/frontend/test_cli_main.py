@@ -77,6 +77,7 @@ def test_wrong_usage_exits_with_2_and_names_the_help(words: tuple[str, ...]) -> 
 def test_version_is_the_distributions() -> None:
     assert done("version").out.startswith("skyraft ")
     assert set(done("version", "-o", "json").json) == {"version"}
+    assert done("--version").out == done("version").out
 
 
 def test_options_may_stand_before_the_noun(tmp_path: Path) -> None:

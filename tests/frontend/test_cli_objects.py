@@ -293,6 +293,23 @@ def test_list_of_tokens_tells_which_still_serve(record: dict[str, Any], said: st
     assert token._condition({"revoked": False, "used_by_host_id": None, **record}) == said
 
 
+def test_events_of_refused_strangers_can_be_asked_for(cli: Cli) -> None:
+    assert cli("event", "list", "--noun", "security") == []
+    refused = cli.refused("event", "list", "--noun", "security", "--object", "a", code=2)
+    assert "have no object" in refused.err
+
+
+@pytest.mark.parametrize(("name", "why"), [("", "empty"), ("7", "only digits"), ("a/b", "slash")])
+def test_name_that_could_not_be_typed_later_is_refused(
+    cli: Cli, small: Any, tmp_path: Path, name: str, why: str
+) -> None:
+    image = disk_images.qcow2(tmp_path / "tiny.qcow2")
+    assert why in cli.refused("image", "upload", image, "--name", name).err
+    assert why in cli.refused("cluster", "create", name, *NETWORK).err
+    assert why in cli.refused("vm", "create", name, "--template", "small", code=2 - bool(name)).err
+    assert why in cli.refused("template", "update", "small", "--name", name).err
+
+
 def test_all_forms_of_a_list_have_the_same_objects(cli: Cli, small: Any) -> None:
     as_yaml = yaml.safe_load(io.StringIO(cli.text("template", "list", "-o", "yaml")))
     assert as_yaml == cli("template", "list")

@@ -61,6 +61,20 @@ def test_character_that_hides_or_turns_text_is_refused(code: int) -> None:
         validation.labels({"a": chr(code)})
 
 
+@pytest.mark.parametrize(
+    ("text", "why"), [("", "is empty"), ("42", "taken for an id"), ("a/b", "a slash")]
+)
+def test_name_by_which_no_object_could_be_found_is_refused(text: str, why: str) -> None:
+    with pytest.raises(Rejected, match=why) as refused:
+        validation.object_name(text)
+    assert refused.value.field == "name"
+
+
+@pytest.mark.parametrize("text", ["v2", "2024-01", "٤٢", "a b"])
+def test_name_that_is_no_id_is_accepted(text: str) -> None:
+    validation.object_name(text)
+
+
 @pytest.mark.parametrize("text", ["Zürich 1", "日本語", "Москва", "émoji 🙂", "نص"])
 def test_names_of_all_scripts_are_accepted(text: str) -> None:
     validation.name(text)
