@@ -150,24 +150,7 @@ def _make_engine(
 ) -> tuple[Engine, Store]:
     """Not started yet, so that nothing that it tells is missed. *refused* are called, on its
     thread, with each stranger that the raft port turned away."""
-    try:
-        journal = Journal(
-            config.data,
-            cluster_id=config.cluster_id,
-            replica_id=config.replica_id,
-            settings=JournalSettings(map_size_bytes=config.limits.map_size_gib << 30),
-            may_create=config.first_start.exists(),
-        )
-        resources.callback(journal.close)
-        config.first_start.unlink(missing_ok=True)
-        store = Store(journal.env)
-    except _DAMAGED as error:
-        raise Unfit(
-            f"{config.data / 'data.mdb'} is damaged ({error}): restore this replica's own data "
-            "directory from a copy; while the other replicas are a majority, nothing is lost"
-        ) from error
-    except (OSError, lmdb.Error) as error:
-        raise Unfit(f"cannot open {config.data}: {error}; is the disk full?") from error
+    journal, store = _open(config, resources)
     timing = config.timing
     settings = RaftSettings(
         cluster_id=config.cluster_id,
@@ -208,6 +191,27 @@ def _make_engine(
         raise Unfit(f"raft port: {error.strerror or error}") from error
     resources.push_async_callback(asyncio.to_thread, engine.stop)
     return engine, store
+
+
+def _open(config: ReplicaConfig, resources: AsyncExitStack) -> tuple[Journal, Store]:
+    try:
+        journal = Journal(
+            config.data,
+            cluster_id=config.cluster_id,
+            replica_id=config.replica_id,
+            settings=JournalSettings(map_size_bytes=config.limits.map_size_gib << 30),
+            may_create=config.first_start.exists(),
+        )
+        resources.callback(journal.close)
+        config.first_start.unlink(missing_ok=True)
+        return journal, Store(journal.env)
+    except _DAMAGED as error:
+        raise Unfit(
+            f"{config.data / 'data.mdb'} is damaged ({error}): restore this replica's own data "
+            "directory from a copy; while the other replicas are a majority, nothing is lost"
+        ) from error
+    except (OSError, lmdb.Error) as error:
+        raise Unfit(f"cannot open {config.data}: {error}; is the disk full?") from error
 
 
 class _Parts:
