@@ -109,7 +109,7 @@ class Journal:
             raise self._refusal(
                 "is empty, and this is not the replica's first start: it would have forgotten "
                 "what it voted and acknowledged",
-                "restore its own directory; while the other replicas are a majority, nothing is lost",
+                "restore its own directory; nothing is lost while the others are a majority",
             )
         if found is None:
             self._create(cluster_id, replica_id)

@@ -194,7 +194,7 @@ def test_another_replicas_or_clusters_journal_is_refused(tmp_path: Path) -> None
 
 def test_a_wiped_journal_is_not_begun_anew(tmp_path: Path) -> None:
     """It would have forgotten its vote: two leaders in a term, acknowledged entries lost."""
-    with pytest.raises(JournalRefused, match="not the replica's first start.*restore"):
+    with pytest.raises(JournalRefused, match=r"not the replica's first start.*restore"):
         Journal(tmp_path, cluster_id="c", replica_id="1", settings=SETTINGS, may_create=False)
     filled(tmp_path).close()
     again = Journal(tmp_path, cluster_id="c", replica_id="1", settings=SETTINGS, may_create=False)
