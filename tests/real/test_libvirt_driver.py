@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -119,6 +120,26 @@ def test_libvirtd_that_hangs_under_a_running_call_does_not_block_the_agents_end(
             await driver.power(VM)
 
     play(libvirtd, scenario, Timeouts(connect_s=1, query_s=1))
+
+
+def test_driver_process_survives_a_libvirtd_that_hangs_and_returns(
+    libvirtd: PrivateLibvirtd,
+) -> None:
+    command = [sys.executable, "-m", "tests.real.busy_driver", libvirtd.uri]
+    with subprocess.Popen(
+        [*command, str(libvirtd.directory), "1"], stdout=subprocess.PIPE, text=True
+    ) as driver:
+        assert driver.stdout is not None
+        try:
+            for _ in range(8):
+                # Its output ends when it crashes.
+                assert "answered\n" in driver.stdout, f"driver ended: {driver.wait()}"
+                libvirtd.signal(signal.SIGSTOP)
+                assert "failed\n" in driver.stdout, f"driver ended: {driver.wait()}"
+                libvirtd.signal(signal.SIGCONT)
+            assert "answered\n" in driver.stdout, f"driver ended: {driver.wait()}"
+        finally:
+            driver.kill()
 
 
 async def _next_power(driver: Driver, act: Callable[[], object], wanted: Power) -> None:
