@@ -1,4 +1,4 @@
-"""A process that makes calls at once on the libvirt driver for ever: busy_driver URI DIRECTORY TIMEOUT_S."""
+"""Makes calls at once on the libvirt driver, for ever: busy_driver URI DIRECTORY TIMEOUT_S."""
 
 from __future__ import annotations
 

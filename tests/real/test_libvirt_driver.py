@@ -122,16 +122,20 @@ def test_libvirtd_that_hangs_under_a_running_call_does_not_block_the_agents_end(
     play(libvirtd, scenario, Timeouts(connect_s=1, query_s=1))
 
 
+@pytest.mark.parametrize(
+    ("timeout_s", "rounds"),
+    # The longer one outlasts the ten seconds or so after which keepalives used to crash it.
+    [(1, 8), (15, 1)],
+)
 def test_driver_process_survives_a_libvirtd_that_hangs_and_returns(
-    libvirtd: PrivateLibvirtd,
+    libvirtd: PrivateLibvirtd, timeout_s: int, rounds: int
 ) -> None:
     command = [sys.executable, "-m", "tests.real.busy_driver", libvirtd.uri]
-    with subprocess.Popen(
-        [*command, str(libvirtd.directory), "1"], stdout=subprocess.PIPE, text=True
-    ) as driver:
+    command += [str(libvirtd.directory), str(timeout_s)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as driver:
         assert driver.stdout is not None
         try:
-            for _ in range(8):
+            for _ in range(rounds):
                 # Its output ends when it crashes.
                 assert "answered\n" in driver.stdout, f"driver ended: {driver.wait()}"
                 libvirtd.signal(signal.SIGSTOP)
