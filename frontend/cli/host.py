@@ -39,6 +39,13 @@ def _memory(record: Record) -> str:
     return f"{record['memory_used_mib']}/{record['capacity']['memory_mib']} MiB"
 
 
+def _error(record: Record) -> str:
+    """A host without capacity is of no use: its agent says why."""
+    capacity = record["capacity"]
+    why = "" if capacity["vcpu"] else capacity["hypervisor_detail"]
+    return record["error"] or why or ""
+
+
 LIST_COLUMNS = (
     Column("id"),
     Column("name"),
@@ -48,7 +55,7 @@ LIST_COLUMNS = (
     Column("vcpu_used", "vcpu", cell=_share),
     Column("memory_used_mib", "memory", cell=_memory),
     Column("agent_version", "agent"),
-    Column("error"),
+    Column("error", cell=_error),
 )
 
 
