@@ -33,6 +33,7 @@ from protos.v1 import (
     template_pb2,
     template_pb2_grpc,
     token_pb2_grpc,
+    vm_pb2,
     vm_pb2_grpc,
 )
 
@@ -179,6 +180,10 @@ class FrontEnd:
         return self.open(self.config.me.token, Credentials(ca_pem=self.ca_pem, token=token))
 
     # Short ways.
+
+    def revision(self) -> int:
+        """Of a linearizable read: status() may be behind what was acknowledged."""
+        return int(self.admin.vms.ListVms(vm_pb2.ListVmsRequest(page_size=1)).revision)
 
     def status(self) -> cluster_pb2.GetStatusResponse:
         answer: cluster_pb2.GetStatusResponse = self.admin.clusters.GetStatus(

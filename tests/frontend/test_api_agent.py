@@ -48,7 +48,7 @@ def vm(front_end: FrontEnd, vm_id: int) -> vm_pb2.Vm:
 
 @pytest.fixture
 def new_vm(front_end: FrontEnd) -> vm_pb2.Vm:
-    template = front_end.template(f"boot-{front_end.status().applied_index}")
+    template = front_end.template(f"boot-{front_end.revision()}")
     made: vm_pb2.Vm = front_end.admin.vms.CreateVm(vm_pb2.CreateVmRequest(template_id=template.id))
     return made
 

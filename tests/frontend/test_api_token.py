@@ -66,9 +66,7 @@ def revoke(front_end: FrontEnd, token_id: int) -> None:
 
 def test_revoked_token_is_told_nothing_more_by_an_open_watch(front_end: FrontEnd) -> None:
     made = make(front_end)
-    request = event_pb2.WatchEventsRequest(
-        after_revision=front_end.status().applied_index, noun="template"
-    )
+    request = event_pb2.WatchEventsRequest(after_revision=front_end.revision(), noun="template")
     changes = front_end.bearer(made.secret).events.WatchEvents(request, timeout=DEADLINE_S)
     front_end.template("before the revocation")
     assert next(changes).event.detail == "before the revocation"
