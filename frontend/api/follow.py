@@ -124,13 +124,13 @@ async def _present(
     cut off before it has all of them must begin again."""
     held: Vm | None = None
     owner = "" if caller.admin else caller.actor
-    after = -1 if only is None else only - 1
+    after, limit = (-1, _BATCH) if only is None else (only - 1, 1)
     while True:
         # A read transaction a page: held over a slow client it would pin old pages of the state.
         with replica.store.read() as txn:
-            page = vms.list_page(txn, after, _BATCH, owner=owner)
+            page = vms.list_page(txn, after, limit, owner=owner)
         if only is not None:
-            page = [vm for vm in page[:1] if vm.id == only]
+            page = [vm for vm in page if vm.id == only]
         for vm in page:
             if held is not None:
                 yield WatchVmsResponse(vm=held)
